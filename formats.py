@@ -1,0 +1,156 @@
+"""Reading and writing files: clear errors, atomic writes, pickles that cannot run code.
+
+Everything above this layer reports bad input as `InputError`: one line that names
+the file, the item and the cure. The scripts print it and exit with status 2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import io
+import json
+import os
+import pickle
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+
+class InputError(Exception):
+    """Bad input from the user. The message is one line: file, item, cure."""
+
+
+def reports_input_errors(main: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Decorate a script's `main`: an `InputError` ends it with one line and status 2."""
+
+    @functools.wraps(main)
+    def run(*args: Any, **kwargs: Any) -> int | None:
+        try:
+            return main(*args, **kwargs)
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except BrokenPipeError:  # `... | head`
+            sys.stderr.close()
+            return 1
+
+    return run
+
+
+def read_bytes(path: str | Path, cure: str = "check the path") -> bytes:
+    """The file's bytes. Raises InputError when it is missing, a folder or unreadable."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {cure}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, not a file; {cure}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {cure}") from None
+
+
+def read_json(path: str | Path, type: Any = Any, cure: str = "check the path") -> Any:
+    """Decode a JSON file into `type` (anything msgspec takes).
+
+    Raises InputError naming the file, the byte offset or the item (`$[3].bbox`), and the cure.
+    """
+    return decode_json(read_bytes(path, cure), path, type)
+
+
+def decode_json(data: bytes, name: str | Path, type: Any = Any) -> Any:
+    """Decode JSON bytes that came from `name` into `type`. Raises InputError as `read_json`."""
+    try:
+        return msgspec.json.decode(data, type=type)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{name}: has the wrong shape: {error}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: is not UTF-8 text at byte {error.start}; save it as UTF-8") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InputError(f"{name}: is not valid JSON: {error}; is the file cut off?") from None
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a temporary file beside `path`; rename it to `path` when the block ends well.
+
+    A crash or an error leaves the old file as it was. Raises InputError when the
+    folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        encoding = None if "b" in mode else "utf-8"
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with open(descriptor, mode, encoding=encoding) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InputError(f"{path}: the disk is full; the previous file, if any, is untouched") from None
+        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
+            raise InputError(f"{path}: cannot be written ({error.strerror}); choose another folder") from None
+        raise
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_json(path: str | Path, value: Any, indent: int | None = None) -> None:
+    """Write `value` as UTF-8 JSON, atomically, keys in the order given."""
+    with atomic_write(path, "w") as file:
+        json.dump(value, file, ensure_ascii=False, indent=indent, allow_nan=False)
+        file.write("\n")
+
+
+class _RefusingUnpickler(pickle.Unpickler):
+    """Builds dicts, lists, tuples, strings, numbers; refuses to look up any class or function."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise pickle.UnpicklingError("it asks for a persistent object")
+
+
+def read_plain_pickle(path: str | Path, cure: str = "check the path", encoding: str = "ASCII") -> Any:
+    """Read a pickle of plain dicts, lists, strings and numbers, and nothing else.
+
+    encoding: how Python 2's byte strings are decoded (`latin1` for the skip-thought options).
+    Raises InputError when the file is missing, damaged, or asks for anything else.
+    """
+    data = read_bytes(path, cure)
+    try:
+        return _RefusingUnpickler(io.BytesIO(data), encoding=encoding).load()
+    except Exception as error:  # a damaged pickle can raise almost anything
+        raise InputError(f"{path}: is not a pickle of plain data ({error}); it was not loaded") from None
+
+
+def write_plain_pickle(path: str | Path, value: Any) -> None:
+    """Write plain data as a pickle, atomically (protocol 4: the same value gives the same bytes)."""
+    with atomic_write(path) as file:
+        pickle.dump(value, file, protocol=4)
+
+
+def safe_file_name(name: str) -> str:
+    """`name`, from data, as one file name: no separators, no `..`, never empty, at most 150 characters."""
+    stem = re.sub(r"[^\w.\- ]", "_", name).strip(" .")[:150]
+    return stem or "_"
