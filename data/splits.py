@@ -1,0 +1,136 @@
+"""Split files: `{train,validation,test}_data.json`, one image a line.
+
+A file is a JSON list of `{"image_name", "labels": {"image_id", "objects", "relationships"}}`.
+It is memory-mapped and cut into images when it is opened; an image is decoded when it is
+asked for, so a split of 100 000 images opens at once and takes no memory to speak of.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from formats import InputError, atomic_write
+
+
+class ObjectRecord(msgspec.Struct):
+    """An object. x, y: first pixel; w, h: pixels, so the last pixel is x + w - 1, y + h - 1."""
+
+    object_id: int
+    x: int | float
+    y: int | float
+    w: int | float
+    h: int | float
+    name: str
+    attributes: list[str] = []
+
+
+class RelationshipRecord(msgspec.Struct):
+    """(subject, predicate, object); the ids are `object_id`s of the same image."""
+
+    relationship_id: int
+    predicate: str
+    subject_id: int
+    object_id: int
+
+
+class Labels(msgspec.Struct):
+    """The annotations of one image."""
+
+    image_id: int
+    objects: list[ObjectRecord]
+    relationships: list[RelationshipRecord]
+
+
+class ImageRecord(msgspec.Struct):
+    """One item of a split file."""
+
+    image_name: str
+    labels: Labels
+
+
+class Split(Sequence[ImageRecord]):
+    """The images of a split file, decoded one by one as they are asked for."""
+
+    def __init__(self, path: str | Path):
+        """Raises InputError when the file is missing or is not a JSON list."""
+        self.path = Path(path)
+        self._items = _raw_items(self.path)
+        self._decoder = msgspec.json.Decoder(ImageRecord)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> ImageRecord:
+        """The image at `index`. Raises InputError naming the file and the item when it is malformed."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        raw = self._items[index]
+        index = index + len(self) if index < 0 else index
+        try:
+            record = self._decoder.decode(raw)
+        except msgspec.ValidationError as error:
+            raise InputError(f"{self.path}: item {index}: {error}; make the file with create_graph.py") from None
+        except UnicodeDecodeError:
+            raise InputError(f"{self.path}: item {index}: is not UTF-8 text; save the file as UTF-8") from None
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise InputError(f"{self.path}: item {index}: {error}") from None
+        _check_references(self.path, index, record)
+        return record
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        return (self[index] for index in range(len(self)))
+
+    def __reduce__(self) -> tuple:
+        # A worker process opens the file itself: the mapping cannot be sent to it.
+        return Split, (self.path,)
+
+
+def _raw_items(path: Path) -> list[msgspec.Raw]:
+    """The undecoded items of a JSON list; they are slices of the mapped file."""
+    cure = "make it with create_graph.py"
+    try:
+        with open(path, "rb") as file:
+            buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {cure}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, not a split file; {cure}") from None
+    except ValueError:  # mmap refuses an empty file
+        raise InputError(f"{path}: is empty; {cure}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {cure}") from None
+    try:
+        return msgspec.json.decode(buffer, type=list[msgspec.Raw])
+    except msgspec.ValidationError:
+        raise InputError(f"{path}: is not a list of images; {cure}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: is not valid JSON: {error}; is the file cut off? {cure}") from None
+
+
+def _check_references(path: Path, index: int, record: ImageRecord) -> None:
+    ids = {item.object_id for item in record.labels.objects}
+    for relationship in record.labels.relationships:
+        for end in (relationship.subject_id, relationship.object_id):
+            if end not in ids:
+                raise InputError(
+                    f"{path}: item {index}: relationship {relationship.relationship_id} names object {end}, "
+                    "which the image does not have; make the file with create_graph.py"
+                )
+
+
+def write_split(path: str | Path, records: Iterable[ImageRecord | bytes]) -> int:
+    """Write records (or records already encoded as JSON bytes) one a line, atomically. Returns how many."""
+    count = 0
+    encode = msgspec.json.Encoder().encode
+    with atomic_write(path) as file:
+        file.write(b"[")
+        for record in records:
+            file.write(b",\n" if count else b"\n")
+            file.write(record if isinstance(record, bytes) else encode(record))
+            count += 1
+        file.write(b"\n]\n")
+    return count
