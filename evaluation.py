@@ -1,196 +1,26 @@
-"""Scoring of predicted relationships and attributes: recall@N by VRD's protocol.
+"""Scoring of any system's relationships and attributes, by name: recall@N by VRD's protocol (see recall.py).
 
     python evaluation.py --predictions predictions.json --ground_truth data/data_samples/test_data.json
 
-The protocol is that of Lu et al., "Visual Relationship Detection with Language Priors" (ECCV 2016),
-as their published evaluation code has it:
-
-- Of each image the N most confident predictions count; equal scores keep the order of the file.
-- In order of confidence a prediction is matched to the not-yet-matched ground-truth phrase of the same
-  labels with the greatest overlap (ties: the first annotated), and is a hit when that overlap is at least 0.5.
-- Relationship: overlap = min(IoU of the subjects, IoU of the objects). Phrase: IoU of the two union boxes.
-  Attribute: labels (entity, attribute), overlap = IoU of the one box.
-- Recall = all hits / all ground-truth phrases of the set. A phrase annotated twice counts twice, an image
-  with no annotation counts nothing.
-- Zero-shot: the same predictions, ground truth restricted to phrases that the training split never has.
-- Mean recall: that same recall for each predicate (or attribute) that the ground truth has, averaged.
-- Boxes are inclusive pixels: width = x2 - x1 + 1.
-
-One difference from the published code: it counts an image with one or two annotated triplets as three (it takes
-MATLAB's `length` of an n x 3 matrix), which makes the totals too large; here every phrase counts once.
-
-`evaluate_arrays` is the fast core on label numbers; `evaluate` is the same on names.
+Predictions: `{image_name: {"relationships": [{"subject", "predicate", "object", "subject_box", "object_box", "score"}],
+"attributes": [{"entity", "attribute", "box", "score"}]}}`, boxes [x1, y1, x2, y2] with both corners inside, in the
+ground truth's own pixels. Ground truth: a split file. Names are compared exactly.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 
-import boxes as box
 from data.splits import ImageRecord, Split
 from formats import InputError, decode_json, read_json, reports_input_errors, write_json
-
-MINIMUM_OVERLAP = 0.5
-
-
-# ---------------------------------------------------------------- the core, on arrays
-
-
-@dataclass
-class Phrases:
-    """Relationships or attributes of a set of images, as n rows of flat arrays.
-
-    image: (n,) int, which image. labels: (n, 3) int (subject, predicate, object) or (n, 2) int (entity, attribute).
-    boxes: (n, 2, 4) float, subject and object, or (n, 1, 4), inclusive corners. scores: (n,) float; unused in truth.
-    """
-
-    image: np.ndarray
-    labels: np.ndarray
-    boxes: np.ndarray
-    scores: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.image)
-
-    def __getitem__(self, rows: np.ndarray) -> Phrases:
-        scores = None if self.scores is None else self.scores[rows]
-        return Phrases(self.image[rows], self.labels[rows], self.boxes[rows], scores)
-
-
-class Scenes(NamedTuple):
-    """All relationships and all attributes of a set of images."""
-
-    relationships: Phrases
-    attributes: Phrases
-
-
-def instance_overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n, B, 4), (n, B, 4) -> (n,): the smallest IoU among the B corresponding boxes."""
-    return box.iou(a, b).min(axis=1)
-
-
-def union_overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n, 2, 4), (n, 2, 4) -> (n,): IoU of the boxes around both."""
-    return box.iou(box.union_box(a[:, 0], a[:, 1]), box.union_box(b[:, 0], b[:, 1]))
-
-
-def ranks(predicted: Phrases) -> np.ndarray:
-    """(n,) int: place of each prediction in its image by falling score, from 0; equal scores keep their order."""
-    order = np.lexsort((-predicted.scores, predicted.image))  # stable
-    images = predicted.image[order]
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order)) - np.searchsorted(images, images)
-    return rank
-
-
-def match(
-    predicted: Phrases,
-    truth: Phrases,
-    overlap: Callable[[np.ndarray, np.ndarray], np.ndarray] = instance_overlap,
-) -> np.ndarray:
-    """Match predictions to ground truth image by image, the most confident first (see the head of this file).
-
-    Returns (n,) int: the row of `truth` that each prediction hits, -1 for none. Greedy matching looks only
-    backwards, so what the first N predictions of an image hit does not depend on the rest of them.
-    """
-    pair_p, pair_t = _pairs_of_equal_labels(predicted, truth)
-    overlaps = overlap(predicted.boxes[pair_p], truth.boxes[pair_t])
-    passing = overlaps >= MINIMUM_OVERLAP
-    pair_p, pair_t, overlaps = pair_p[passing], pair_t[passing], overlaps[passing]
-    # Only what has equal labels and overlaps enough is left: few enough to walk through one by one.
-    order = np.lexsort((pair_t, -overlaps, ranks(predicted)[pair_p]))
-    hit = [-1] * len(predicted)
-    taken = [False] * len(truth)
-    for p, t in zip(pair_p[order].tolist(), pair_t[order].tolist(), strict=True):
-        if hit[p] < 0 and not taken[t]:
-            hit[p] = t
-            taken[t] = True
-    return np.array(hit, dtype=np.int64)
-
-
-def _pairs_of_equal_labels(predicted: Phrases, truth: Phrases) -> tuple[np.ndarray, np.ndarray]:
-    """All (prediction, truth) rows of the same image with the same labels, as two (m,) int arrays."""
-    rows = np.concatenate([np.column_stack([x.image, x.labels]) for x in (predicted, truth)])
-    key = np.zeros(len(rows), dtype=np.int64)  # one number for each distinct row, column by column: no overflow
-    for column in rows.T:
-        _, column = np.unique(column, return_inverse=True)
-        _, key = np.unique(key * (column.max(initial=0) + 1) + column, return_inverse=True)
-    p_key, t_key = key[: len(predicted)], key[len(predicted) :]
-    by_key = np.argsort(t_key, kind="stable")
-    first = np.searchsorted(t_key[by_key], p_key, side="left")
-    count = np.searchsorted(t_key[by_key], p_key, side="right") - first
-    pair_p = np.repeat(np.arange(len(predicted)), count)
-    within = np.arange(len(pair_p)) - np.repeat(np.cumsum(count) - count, count)
-    return pair_p, by_key[np.repeat(first, count) + within]
-
-
-def recall_at(
-    predicted: Phrases,
-    truth: Phrases,
-    overlap: Callable[[np.ndarray, np.ndarray], np.ndarray] = instance_overlap,
-    ns: Sequence[int] = (50, 100),
-) -> dict[str, Any]:
-    """Hits, recall, mean recall and precision (all per cent, None when there is nothing to divide by) at each N.
-
-    Returns {"total": int, "hits": {"50": int, …}, "recall": {…}, "mean_recall": {…}, "precision": {…}}.
-    """
-    rank = ranks(predicted)
-    kept = rank < max(ns)
-    predicted, rank = predicted[kept], rank[kept]
-    hit = match(predicted, truth, overlap)
-    # Labels are (subject, predicate, object) or (entity, attribute): column 1 is what mean recall averages over.
-    totals = np.bincount(truth.labels[:, 1])
-    result: dict[str, Any] = {"total": len(truth), "hits": {}, "recall": {}, "mean_recall": {}, "precision": {}}
-    for n in ns:
-        rows = hit[(rank < n) & (hit >= 0)]
-        found = np.bincount(truth.labels[rows, 1], minlength=len(totals))
-        recalls = found[totals > 0] / totals[totals > 0]
-        result["hits"][str(n)] = len(rows)
-        result["recall"][str(n)] = _per_cent(len(rows), len(truth))
-        result["mean_recall"][str(n)] = _per_cent(float(recalls.sum()), len(recalls))
-        result["precision"][str(n)] = _per_cent(len(rows), int((rank < n).sum()))
-    return result
-
-
-def _per_cent(part: float, whole: int) -> float | None:
-    return 100 * part / whole if whole else None
-
-
-def evaluate_arrays(
-    predicted: Scenes,
-    truth: Scenes,
-    unseen: tuple[np.ndarray, np.ndarray] | None = None,
-    ns: Sequence[int] = (50, 100),
-) -> dict[str, dict[str, Any]]:
-    """Every task, on label numbers that mean the same in both: {"relationship": {…}, "phrase": {…}, "attribute": {…}},
-    each as `recall_at` gives it.
-
-    unseen: (relationships,) and (attributes,) bool, which rows of the ground truth never occur in training;
-    adds "zero_shot_relationship", "zero_shot_phrase" and "zero_shot_attribute", which have no precision.
-    """
-    tasks = {
-        "relationship": (predicted.relationships, truth.relationships, instance_overlap, 0),
-        "phrase": (predicted.relationships, truth.relationships, union_overlap, 0),
-        "attribute": (predicted.attributes, truth.attributes, instance_overlap, 1),
-    }
-    results = {name: recall_at(p, t, overlap, ns) for name, (p, t, overlap, _) in tasks.items()}
-    if unseen is not None:
-        for name, (p, t, overlap, kind) in tasks.items():
-            result = recall_at(p, t[unseen[kind]], overlap, ns)
-            del result["precision"]  # most predictions are not meant to be zero-shot
-            results[f"zero_shot_{name}"] = result
-    return results
-
-
-# ---------------------------------------------------------------- the same, on names
+from recall import Phrases, Scenes, evaluate_arrays
 
 Box = tuple[float, float, float, float]
 
@@ -215,7 +45,7 @@ class PredictedAttribute(msgspec.Struct, gc=False):
     score: float
 
 
-class ImagePredictions(msgspec.Struct):
+class ImagePredictions(msgspec.Struct, forbid_unknown_fields=True):
     """What is predicted for one image."""
 
     relationships: list[PredictedRelationship] = []
@@ -247,26 +77,25 @@ def evaluate(
     ground_truth: Iterable[ImageRecord],
     train_triplets: Collection[tuple[str, ...]] | None = None,
     ns: Sequence[int] = (50, 100),
+    source: str = "predictions",
 ) -> dict[str, Any]:
     """Score predictions by name (plain dicts in predictions.json's layout, or `read_predictions`' result).
 
     ground_truth: records of a split. train_triplets: see the function of that name; adds the zero-shot tasks.
     Returns `evaluate_arrays`' tasks, and before them "images", "images_without_predictions" (their ground truth
     is missed) and "unknown_images" (names that the ground truth does not have; what is predicted there is not counted).
-    Raises InputError when a prediction is malformed or no predicted image is in the ground truth.
+    Raises InputError naming `source` when a prediction is malformed or no predicted image is in the ground truth.
     """
     vocabulary: dict[str, int] = {}
-    images, truth, names = _truth_scenes(ground_truth, vocabulary)
+    images, truth = truth_scenes(ground_truth, vocabulary)
     unknown = [name for name in predictions if name not in images]
     if predictions and len(unknown) == len(predictions):
         raise InputError(
-            f"predictions: none of the {len(unknown)} images ({unknown[0]!r}, …) is in the ground truth; "
+            f"{source}: none of the {len(unknown)} images ({unknown[0]!r}, …) is in the ground truth; "
             "give the split that they were made for"
         )
-    predicted = _predicted_scenes(predictions, images, vocabulary)
-    unseen = None
-    if train_triplets is not None:
-        unseen = tuple(np.array([name not in train_triplets for name in part], dtype=bool) for part in names)
+    predicted = prediction_scenes(predictions, images, vocabulary, source)
+    unseen = None if train_triplets is None else unseen_rows(truth, train_triplets, vocabulary)
     counts = {
         "images": len(images),
         "images_without_predictions": len(images) - (len(predictions) - len(unknown)),
@@ -275,43 +104,58 @@ def evaluate(
     return counts | evaluate_arrays(predicted, truth, unseen, ns)
 
 
-class _Columns:
-    """Rows of names and boxes, gathered for one `Phrases`."""
+def unseen_rows(
+    truth: Scenes, train_triplets: Collection[tuple[str, ...]], vocabulary: Mapping[str, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(relationships,) and (attributes,) bool: which ground-truth phrases the training split never has."""
+    seen = {tuple(vocabulary.get(name, -1) for name in names) for names in train_triplets}
+    relationships, attributes = (
+        np.array([tuple(row) not in seen for row in part.labels.tolist()], dtype=bool) for part in truth
+    )
+    return relationships, attributes
 
-    def __init__(self, labels: int, boxes: int) -> None:
-        self.widths = labels, boxes
+
+class _Columns:
+    """Rows of names and boxes, gathered flat for one `Phrases`."""
+
+    def __init__(self, vocabulary: dict[str, int], labels: int, boxes: int) -> None:
+        self.vocabulary, self.shape = vocabulary, (labels, boxes)
         self.image: list[int] = []
-        self.names: list[tuple[str, ...]] = []
-        self.boxes: list[tuple[Box, ...]] = []
+        self.labels: list[int] = []
+        self.boxes: list[float] = []
         self.scores: list[float] = []
 
     def add(self, image: int, names: tuple[str, ...], boxes: tuple[Box, ...], score: float = 0.0) -> None:
+        """One row. A name that is new gets the next number of the vocabulary."""
         self.image.append(image)
-        self.names.append(names)
-        self.boxes.append(boxes)
+        for name in names:
+            self.labels.append(self.vocabulary.setdefault(name, len(self.vocabulary)))
+        for corners in boxes:
+            self.boxes += corners
         self.scores.append(score)
 
-    def phrases(self, vocabulary: dict[str, int]) -> Phrases:
-        """Number the names (new ones are added to the vocabulary) and make arrays."""
-        labels, boxes = self.widths
-        numbers = [vocabulary.setdefault(name, len(vocabulary)) for names in self.names for name in names]
+    def phrases(self) -> Phrases:
+        labels, boxes = self.shape
         return Phrases(
             np.array(self.image, dtype=np.int64),
-            np.array(numbers, dtype=np.int64).reshape(-1, labels),
+            np.array(self.labels, dtype=np.int64).reshape(-1, labels),
             np.array(self.boxes, dtype=np.float64).reshape(-1, boxes, 4),
             np.array(self.scores, dtype=np.float64),
         )
 
 
-def _truth_scenes(
-    records: Iterable[ImageRecord], vocabulary: dict[str, int]
-) -> tuple[dict[str, int], Scenes, tuple[list[tuple[str, ...]], list[tuple[str, ...]]]]:
-    """Ground truth as arrays. Returns ({image name: number}, scenes, names of each row of the two parts)."""
+def truth_scenes(
+    records: Iterable[ImageRecord], vocabulary: dict[str, int], source: str = "ground truth"
+) -> tuple[dict[str, int], Scenes]:
+    """Ground truth as arrays, numbering images and names. Returns ({image name: number}, scenes).
+
+    Raises InputError when an image is there twice.
+    """
     images: dict[str, int] = {}
-    relationships, attributes = _Columns(3, 2), _Columns(2, 1)
+    relationships, attributes = _Columns(vocabulary, 3, 2), _Columns(vocabulary, 2, 1)
     for record in records:
         if record.image_name in images:
-            raise InputError(f"ground truth: image {record.image_name!r} is there twice; keep one of them")
+            raise InputError(f"{source}: image {record.image_name!r} is there twice; keep one of them")
         image = images[record.image_name] = len(images)
         names = {thing.object_id: thing.name for thing in record.labels.objects}
         corners = {thing.object_id: _corners(thing) for thing in record.labels.objects}
@@ -321,50 +165,54 @@ def _truth_scenes(
         for edge in record.labels.relationships:
             labels = names[edge.subject_id], edge.predicate, names[edge.object_id]
             relationships.add(image, labels, (corners[edge.subject_id], corners[edge.object_id]))
-    scenes = Scenes(relationships.phrases(vocabulary), attributes.phrases(vocabulary))
-    return images, scenes, (relationships.names, attributes.names)
+    return images, Scenes(relationships.phrases(), attributes.phrases())
 
 
 def _corners(thing: Any) -> Box:
     return thing.x, thing.y, thing.x + thing.w - 1, thing.y + thing.h - 1
 
 
-def _predicted_scenes(predictions: Mapping[str, Any], images: Mapping[str, int], vocabulary: dict[str, int]) -> Scenes:
-    relationships, attributes = _Columns(3, 2), _Columns(2, 1)
+def prediction_scenes(
+    predictions: Mapping[str, Any], images: Mapping[str, int], vocabulary: dict[str, int], source: str = "predictions"
+) -> Scenes:
+    """Predictions of the images that have a number, as arrays; names that are new get a number in the vocabulary.
+
+    Raises InputError naming `source`, the image and the item: wrong shape, a number that is not finite, an empty box.
+    """
+    relationships, attributes = _Columns(vocabulary, 3, 2), _Columns(vocabulary, 2, 1)
     for name, found in predictions.items():
         if name not in images:
             continue
         try:
             found = msgspec.convert(found, ImagePredictions)
         except msgspec.ValidationError as error:
-            raise InputError(f"predictions: image {name!r} has the wrong shape: {error}") from None
+            raise InputError(f"{source}: image {name!r} has the wrong shape: {error}") from None
         image = images[name]
         for r in found.relationships:
             relationships.add(image, (r.subject, r.predicate, r.object), (r.subject_box, r.object_box), r.score)
         for a in found.attributes:
             attributes.add(image, (a.entity, a.attribute), (a.box,), a.score)
-    scenes = Scenes(relationships.phrases(vocabulary), attributes.phrases(vocabulary))
-    image_names = list(images)
+    scenes = Scenes(relationships.phrases(), attributes.phrases())
     for kind, phrases in zip(Scenes._fields, scenes, strict=True):
-        _check_numbers(kind, phrases, image_names)
+        _check_numbers(phrases, list(images), f"{source}: {kind}")
     return scenes
 
 
-def _check_numbers(kind: str, phrases: Phrases, image_names: list[str]) -> None:
-    """Raises InputError for a score or box that is no number, or a box with no pixel."""
+def _check_numbers(phrases: Phrases, image_names: list[str], source: str) -> None:
     finite = np.isfinite(phrases.boxes).all(axis=(1, 2)) & np.isfinite(phrases.scores)
-    sides = phrases.boxes[..., 2:] - phrases.boxes[..., :2] + 1
-    for good, trouble in (
-        (finite, "a score or box that is no finite number"),
-        ((sides > 0).all(axis=(1, 2)), "a box with no pixel (x2 < x1 or y2 < y1)"),
-    ):
-        if not good.all():
-            row = int(np.argmin(good))
-            item = row - int(np.argmax(phrases.image == phrases.image[row]))  # an image's rows stand together
-            raise InputError(
-                f"predictions: image {image_names[phrases.image[row]]!r}, {kind}[{item}] has {trouble}; "
-                "boxes are [x1, y1, x2, y2] in pixels, both corners inside"
-            )
+    with np.errstate(invalid="ignore"):  # infinity - infinity
+        filled = (phrases.boxes[..., 2:] - phrases.boxes[..., :2] + 1 > 0).all(axis=(1, 2))
+    good = finite & filled
+    if good.all():
+        return
+    row = int(np.argmin(good))
+    image = phrases.image[row]
+    item = row - int(np.argmax(phrases.image == image))  # an image's rows stand together
+    trouble = "a box with no pixel (x2 < x1 or y2 < y1)" if finite[row] else "a score or corner that is not finite"
+    raise InputError(
+        f"{source}[{item}] of image {image_names[image]!r} has {trouble}; "
+        "boxes are [x1, y1, x2, y2] in pixels, both corners inside"
+    )
 
 
 # ---------------------------------------------------------------- the script
@@ -404,7 +252,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     predictions = read_predictions(arguments.predictions)
     seen = train_triplets(Split(arguments.train_data)) if arguments.train_data else None
-    results = evaluate(predictions, Split(arguments.ground_truth), seen)
+    results = evaluate(predictions, Split(arguments.ground_truth), seen, source=arguments.predictions)
     unknown = results["unknown_images"]
     if unknown:
         print(
