@@ -1,0 +1,20 @@
+"""From a score for every class to the few candidates that a detections file keeps."""
+
+from __future__ import annotations
+
+import torch
+
+from detections import Detections, from_flat
+
+
+def detections_from_scores(boxes: torch.Tensor, scores: torch.Tensor, threshold: float, margin: float) -> Detections:
+    """Keep a box's best class and those at most `margin` below it that reach `threshold`.
+
+    boxes: (n, 4) inclusive corners; scores: (n, C) of the foreground classes. The margin is that of
+    ambiguity-aware object mining (Liang et al. 2017, section 3.2).
+    """
+    best = scores.max(dim=1, keepdim=True).values if len(scores) else scores
+    keep = (scores >= best - margin) & (scores >= threshold) | (scores == best)
+    rows, classes = keep.nonzero(as_tuple=True)
+    counts = torch.bincount(rows, minlength=len(scores))
+    return from_flat(*(a.cpu().numpy() for a in (boxes, counts, classes, scores[rows, classes])))

