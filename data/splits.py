@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from formats import InputError, atomic_write
 
@@ -134,3 +135,25 @@ def write_split(path: str | Path, records: Iterable[ImageRecord | bytes]) -> int
             count += 1
         file.write(b"\n]\n")
     return count
+
+
+def divide(count: int, train: int | None, validation: int | None, test: int | None, seed: int) -> list[np.ndarray]:
+    """Shuffle `count` images and cut them into train, validation and test: three sorted (k,) index arrays.
+
+    None asks for the default. A full-size Visual Genome (108 077 images) has 5 000 images for
+    validation, 5 000 for test and the rest for training, as in the paper; a smaller set has the
+    same proportions, and at least one image in each part. Raises InputError when more is asked
+    for than there is.
+    """
+    share = 0 if count < 3 else min(5000, max(1, round(count * 5000 / 108_077)))
+    validation = share if validation is None else validation
+    test = share if test is None else test
+    train = count - validation - test if train is None else train
+    if train < 0 or train + validation + test > count:
+        raise InputError(
+            f"{max(train, 0)} training, {validation} validation and {test} test images are asked for, but there are "
+            f"{count}; use smaller --num_train, --num_validation, --num_test"
+        )
+    order = np.random.default_rng(seed).permutation(count)
+    parts = np.split(order[: train + validation + test], [train, train + validation])
+    return [np.sort(part) for part in parts]

@@ -1,0 +1,141 @@
+"""Reading VRD (Lu, Krishna, Bernstein, Fei-Fei, ECCV 2016) annotations.
+
+`annotations_{train,test}.json`: `{file name: [{"predicate", "subject": {"category", "bbox":
+[ymin, ymax, xmin, xmax]}, "object": {...}}]}`; the integers are indices into `objects.json`
+and `predicates.json`. Boxes are inclusive pixels, and are kept in the file's own coordinates.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from data.annotations import Annotations
+from formats import InputError, decode_json, read_bytes, read_json
+
+CURE = "see README.md for where to get VRD, or run: python data/download.py vrd"
+
+
+class _End(msgspec.Struct):
+    category: int
+    bbox: tuple[int | float, int | float, int | float, int | float]
+
+
+class _Relationship(msgspec.Struct):
+    predicate: int
+    subject: _End
+    object: _End
+
+
+def read_vrd(directory: str | Path, skip_bad_items: bool = False) -> tuple[Annotations, np.ndarray]:
+    """Read the four files of a folder.
+
+    Returns the annotations, training images first, and an (n,) bool mask of the test images.
+    An image's objects are its unique (category, box) pairs; repeated triplets are kept. Raises
+    InputError naming file, image and byte offset; with skip_bad_items single bad relationships
+    are left out and counted instead.
+    """
+    directory = Path(directory)
+    categories = _read_names(directory / "objects.json")
+    predicates = _read_names(directory / "predicates.json")
+    images: list[tuple[str, list[_Relationship]]] = []
+    bad = 0
+    sizes = []
+    for part in ("train", "test"):
+        path = directory / f"annotations_{part}.json"
+        data = read_bytes(path, CURE)
+        for name, raw in decode_json(data, path, dict[str, msgspec.Raw]).items():
+            relationships, skipped = _read_image(
+                path, name, data, raw, len(categories), len(predicates), skip_bad_items
+            )
+            images.append((name, relationships))
+            bad += skipped
+        sizes.append(len(images))
+
+    objects: list[tuple] = []  # image, id in the image, x, y, w, h, category
+    triplets: list[tuple[int, int, int, int]] = []  # id in the image, subject row, predicate, object row
+    for image, (_, relationships) in enumerate(images):
+        rows: dict[tuple, int] = {}
+        for number, relationship in enumerate(relationships):
+            ends = []
+            for end in (relationship.subject, relationship.object):
+                key = (end.category, end.bbox)
+                if key not in rows:
+                    ymin, ymax, xmin, xmax = end.bbox
+                    box = (xmin, ymin, xmax - xmin + 1, ymax - ymin + 1)
+                    objects.append((image, len(rows), *box, end.category))
+                    rows[key] = len(objects) - 1
+                ends.append(rows[key])
+            triplets.append((number, ends[0], relationship.predicate, ends[1]))
+    table = np.array(objects, np.float64).reshape(-1, 7)
+    triplet = np.array(triplets, np.int64).reshape(-1, 4)
+    annotations = Annotations(
+        image_names=[name for name, _ in images],
+        image_ids=np.arange(len(images)),
+        entity_names=categories,
+        attribute_names=[],
+        predicate_names=predicates,
+        object_image=table[:, 0].astype(np.int64),
+        object_id=table[:, 1].astype(np.int64),
+        object_box=table[:, 2:6],
+        object_name=table[:, 6].astype(np.int64),
+        attribute_object=np.zeros(0, np.int64),
+        attribute_name=np.zeros(0, np.int64),
+        relationship_id=triplet[:, 0],
+        relationship_subject=triplet[:, 1],
+        relationship_predicate=triplet[:, 2],
+        relationship_object=triplet[:, 3],
+        annotation_categories=categories,
+        annotation_predicates=predicates,
+    )
+    annotations.drop("relationship", "malformed (--skip_bad_items)", bad)
+    annotations.keep_objects((annotations.object_box[:, 2:] > 0).all(axis=1), "its box is empty")
+    return annotations, np.arange(len(images)) >= sizes[0]
+
+
+def _read_names(path: Path) -> list[str]:
+    names = read_json(path, list[str], CURE)
+    if len(set(names)) != len(names):
+        raise InputError(f"{path}: a name stands in it twice; {CURE}")
+    return names
+
+
+def _read_image(
+    path: Path, name: str, data: bytes, raw: msgspec.Raw, num_categories: int, num_predicates: int, skip: bool
+) -> tuple[list[_Relationship], int]:
+    """One image's relationships, and how many malformed ones were left out."""
+    where = f"{path}: image {name!r} at byte {_offset(data, raw)}"
+    try:
+        items = msgspec.json.decode(raw, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError) as error:
+        if skip:
+            return [], 1
+        raise InputError(f"{where}: {error}; --skip_bad_items leaves it out") from None
+    relationships = []
+    for number, item in enumerate(items):
+        try:
+            relationship = msgspec.json.decode(item, type=_Relationship)
+            _check(relationship, num_categories, num_predicates)
+            relationships.append(relationship)
+        except (msgspec.DecodeError, RecursionError) as error:
+            if not skip:
+                raise InputError(
+                    f"{path}: image {name!r}, relationship {number} at byte {_offset(data, item)}: {error}; "
+                    "--skip_bad_items leaves it out"
+                ) from None
+    return relationships, len(items) - len(relationships)
+
+
+def _check(relationship: _Relationship, num_categories: int, num_predicates: int) -> None:
+    if not 0 <= relationship.predicate < num_predicates:
+        raise msgspec.ValidationError(f"predicate {relationship.predicate} is not in predicates.json")
+    for end in (relationship.subject, relationship.object):
+        if not 0 <= end.category < num_categories:
+            raise msgspec.ValidationError(f"category {end.category} is not in objects.json")
+
+
+def _offset(data: bytes, part: msgspec.Raw) -> int:
+    """Where in `data` a part of it begins: the part shares the memory of the whole."""
+    return np.frombuffer(part, np.uint8).ctypes.data - np.frombuffer(data, np.uint8).ctypes.data
