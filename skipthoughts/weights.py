@@ -1,0 +1,117 @@
+"""The files of a skip-thought model, in the layout of Kiros et al. (2015).
+
+dictionary.txt              one word a line, UTF-8
+utable.npy, btable.npy      the word vectors of uni-skip and bi-skip, in the dictionary's order
+uni_skip.npz, bi_skip.npz   the parameters `encoder_*`, of bi-skip also `encoder_r_*`
+uni_skip.npz.pkl, ...       the options `dim` (of one direction) and `dim_word`
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from formats import InputError, atomic_write, read_bytes, read_plain_pickle
+
+EOS, UNKNOWN = "<eos>", "UNK"
+MODELS = ("uni", "bi")
+# The parameters of one direction: shape in words of dim_word (w) and dim (d).
+_SHAPES = {"W": "w2", "b": "2", "U": "d2", "Wx": "wd", "bx": "d", "Ux": "dd"}
+
+
+def table_path(directory: str | Path, model: str) -> Path:
+    """The word table of `model` ("uni" or "bi")."""
+    return Path(directory) / {"uni": "utable.npy", "bi": "btable.npy"}[model]
+
+
+def parameter_path(directory: str | Path, model: str) -> Path:
+    """The parameters of `model` ("uni" or "bi"); its options lie beside them, `.pkl` added."""
+    return Path(directory) / f"{model}_skip.npz"
+
+
+def option_path(directory: str | Path, model: str) -> Path:
+    """The options of `model` ("uni" or "bi")."""
+    return Path(directory) / f"{model}_skip.npz.pkl"
+
+
+def require_files(directory: str | Path, models: tuple[str, ...]) -> None:
+    """Raise InputError naming every file that `models` need and `directory` lacks."""
+    needed = [Path(directory) / "dictionary.txt"]
+    for model in models:
+        needed += [table_path(directory, model), parameter_path(directory, model), option_path(directory, model)]
+    missing = [path.name for path in needed if not path.exists()]
+    if missing:
+        raise InputError(
+            f"{directory}: the skip-thought files {', '.join(missing)} are missing; get them with "
+            "`python data/download.py skipthoughts` or train your own with `python -m skipthoughts.train`"
+        )
+
+
+def read_dictionary(directory: str | Path) -> list[str]:
+    """The words in the tables' order. Raises InputError when the file is not UTF-8 or lacks `UNK`."""
+    path = Path(directory) / "dictionary.txt"
+    try:
+        text = read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text at byte {error.start}; download it again") from None
+    # Not splitlines(): a word may contain one of Unicode's rarer line ends.
+    words = [line.strip() for line in text.removesuffix("\n").split("\n")]
+    if UNKNOWN not in words:
+        raise InputError(f"{path}: lacks the word {UNKNOWN}, which stands for all unknown ones; download it again")
+    return words
+
+
+def read_parameters(directory: str | Path, model: str) -> dict[str, np.ndarray]:
+    """The float32 parameters of `model`'s encoder, named as in the file (`encoder_W`, ...).
+
+    Raises InputError when the files are damaged, a parameter is missing, or the shapes
+    disagree with each other or with the options.
+    """
+    path, directions = parameter_path(directory, model), ("encoder",) if model == "uni" else ("encoder", "encoder_r")
+    options = read_plain_pickle(option_path(directory, model), encoding="latin1")
+    try:
+        size = {"w": int(options["dim_word"]), "d": int(options["dim"])}
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{option_path(directory, model)}: lacks the options dim and dim_word") from None
+    size["2"] = 2 * size["d"]
+    parameters = {}
+    try:
+        with np.load(path) as file:  # member by member: the decoders in it are larger than the encoder
+            for name, shape in ((f"{prefix}_{name}", _SHAPES[name]) for prefix in directions for name in _SHAPES):
+                if name not in file:
+                    raise InputError(f"{path}: lacks the parameter {name}; is it a {model}-skip model?")
+                parameters[name] = np.asarray(file[name], np.float32)
+                expected = tuple(size[side] for side in shape)
+                if parameters[name].shape != expected:
+                    raise InputError(
+                        f"{path}: {name} has the shape {parameters[name].shape}, its options make it {expected}; "
+                        "the .npz and its .pkl belong to different models"
+                    )
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: is not an .npz file of numbers ({error}); download it again") from None
+    return parameters
+
+
+def write_dictionary(directory: str | Path, words: list[str]) -> None:
+    """Write dictionary.txt."""
+    with atomic_write(Path(directory) / "dictionary.txt", "w") as file:
+        file.writelines(f"{word}\n" for word in words)
+
+
+def write_table(directory: str | Path, model: str, table: np.ndarray) -> None:
+    """Write the word table (words, dim_word) of `model`."""
+    with atomic_write(table_path(directory, model)) as file:
+        np.save(file, np.ascontiguousarray(table, np.float32))
+
+
+def write_parameters(
+    directory: str | Path, model: str, parameters: dict[str, np.ndarray], options: dict[str, str | int | float]
+) -> None:
+    """Write the parameters and the options of `model`."""
+    with atomic_write(parameter_path(directory, model)) as file:
+        np.savez(file, **parameters)
+    with atomic_write(option_path(directory, model)) as file:
+        pickle.dump(options, file, protocol=2)  # the newest that Python 2, and so the original encoder, reads
