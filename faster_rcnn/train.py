@@ -1,0 +1,303 @@
+"""Train a detector on the graph's own vocabulary: `python -m faster_rcnn.train`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from boxes import area, from_xywh
+from data.splits import Split
+from faster_rcnn import DETECTORS, Detector, build_detector, save_detector
+from faster_rcnn.average_precision import mean_average_precision
+from faster_rcnn.detect import default_device, to_device
+from faster_rcnn.weights import load_backbone
+from formats import InputError, atomic_write, reports_input_errors
+from image_files import find_image, load_image
+from semantic_graph import SemanticActionGraph
+
+
+class Recipe(NamedTuple):
+    """What a detector is trained with unless the flags say otherwise."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    optimizer: type[torch.optim.Optimizer]
+
+
+# VGG-16 as Ren et al. 2015, section 3.1.3; the others by AdamW, which needs no long warm-up.
+RECIPES = {
+    "vgg16": Recipe(10, 1, 1e-3, torch.optim.SGD),
+    "fasterrcnn_resnet50_fpn_v2": Recipe(12, 4, 2e-4, torch.optim.AdamW),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": Recipe(20, 8, 5e-4, torch.optim.AdamW),
+    "fasterrcnn_efficientnet_lite0": Recipe(8, 4, 1e-3, torch.optim.AdamW),
+}
+BACKBONE_LEARNING_RATE = 0.1  # of the new layers', where the backbone is pretrained
+
+Example = tuple[Image.Image, torch.Tensor, torch.Tensor]  # image, (n, 4) inclusive corners, (n,) class indices
+
+
+class AnnotatedImages(Dataset[Example]):
+    """The images of a split with their boxes; half of them mirrored when `mirror` is set."""
+
+    def __init__(self, split: Split, images_dir: str | Path, graph: SemanticActionGraph, mirror: bool = False):
+        self.split, self.images_dir, self.graph, self.mirror = split, images_dir, graph, mirror
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> Example:
+        record = self.split[index]
+        image = load_image(find_image(self.images_dir, record.image_name))
+        objects = record.labels.objects
+        boxes = from_xywh(np.array([(o.x, o.y, o.w, o.h) for o in objects], dtype=np.float64).reshape(-1, 4))
+        labels = np.array([self.graph.entity_index(o.name) for o in objects], dtype=np.int64)
+        last = np.array([image.width - 1, image.height - 1] * 2)
+        inside = np.clip(boxes, 0, last)
+        # A box wholly outside the image would be clipped to a line on its edge.
+        overlaps = (boxes[:, :2] <= last[:2]).all(axis=1) & (boxes[:, 2:] >= 0).all(axis=1)
+        keep = overlaps & (area(boxes) > 0) & (labels >= 0)
+        boxes, labels = inside[keep], labels[keep]
+        if self.mirror and torch.rand(()) < 0.5:
+            image = ImageOps.mirror(image)
+            boxes = np.stack([last[0] - boxes[:, 2], boxes[:, 1], last[0] - boxes[:, 0], boxes[:, 3]], axis=1)
+        return image, torch.from_numpy(boxes).float(), torch.from_numpy(labels)
+
+
+def _columns(batch: Sequence[Example]) -> tuple[list, list, list]:
+    images, boxes, labels = zip(*batch, strict=True)
+    return list(images), list(boxes), list(labels)
+
+
+def _loader(data: AnnotatedImages, batch_size: int, num_workers: int, shuffle: bool) -> DataLoader:
+    return DataLoader(data, batch_size, shuffle=shuffle, num_workers=num_workers, collate_fn=_columns)
+
+
+def validate(detector: Detector, data: AnnotatedImages, batch_size: int, num_workers: int) -> float:
+    """mAP at IoU 0.5 of the detector on annotated images, at most 100 boxes an image."""
+
+    def pairs():
+        loader = _loader(data, batch_size, num_workers, shuffle=False)
+        for images, boxes, labels in tqdm(loader, "validating", leave=False, disable=None):
+            for found, truth, wanted in zip(detector.detect(images, maximum=100), boxes, labels, strict=True):
+                yield found, truth.numpy(), wanted.numpy()
+
+    return mean_average_precision(pairs(), len(detector.classes))[0]
+
+
+def train_one_epoch(
+    detector: Detector,
+    loader: DataLoader,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    name: str,
+) -> float:
+    """One pass over the images; the mean loss. Raises InputError when the loss is not finite any more."""
+    detector.train()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    total = 0.0
+    progress = tqdm(loader, name, disable=None)
+    for step, (images, boxes, labels) in enumerate(progress, 1):
+        loss = sum(detector.losses(images, boxes, labels).values())
+        total += loss.item()
+        if not math.isfinite(total):
+            raise InputError(f"{name}: the loss is not a number any more; use a smaller --learning_rate")
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 10.0)
+        optimizer.step()
+        schedule.step()
+        progress.set_postfix(loss=f"{total / step:.3f}")
+    return total / max(len(loader), 1)
+
+
+def make_optimizer(detector: Detector, recipe: Recipe, pretrained: bool) -> torch.optim.Optimizer:
+    """An optimizer of all parameters that train; a pretrained backbone learns at a tenth of the rate."""
+    backbone, new = [], []
+    for name, parameter in detector.named_parameters():
+        if parameter.requires_grad:
+            (backbone if pretrained and name.startswith("model.backbone.body.") else new).append(parameter)
+    rate = recipe.learning_rate
+    groups = [{"params": new, "lr": rate}, {"params": backbone, "lr": rate * BACKBONE_LEARNING_RATE}]
+    if recipe.optimizer is torch.optim.SGD:
+        return torch.optim.SGD(groups, lr=rate, momentum=0.9, weight_decay=5e-4)
+    return torch.optim.AdamW(groups, lr=rate, weight_decay=1e-4)
+
+
+def make_schedule(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    """Linear warm-up over the first twentieth, at most 500 steps, then a cosine down to zero."""
+    warm_up = max(1, min(500, steps // 20))
+
+    def factor(step: int) -> float:
+        if step < warm_up:
+            return (step + 1) / warm_up
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm_up) / max(1, steps - warm_up))))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def load_checkpoint(path: Path, settings: dict, detector: Detector, optimizer, schedule) -> tuple[int, float]:
+    """Continue from `path`: the epochs done and the best mAP so far. Raises InputError when it does not fit."""
+    if not path.is_file():
+        raise InputError(f"{path}: there is no checkpoint to resume from; leave --resume out")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        differs = [key for key in settings if checkpoint["settings"].get(key) != settings[key]]
+        if differs:
+            raise InputError(
+                f"{path}: was made with another {', '.join(differs)}; give the same, or leave --resume out"
+            )
+        detector.load_state_dict(checkpoint["detector"])
+        optimizer.load_state_dict(checkpoint["optimizer"])
+        schedule.load_state_dict(checkpoint["schedule"])
+        return checkpoint["epoch"], checkpoint["best"]
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file can make torch.load raise almost anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: is not a checkpoint ({reason}); leave --resume out") from None
+
+
+def train(
+    detector: Detector,
+    train_data: AnnotatedImages,
+    validation_data: AnnotatedImages,
+    recipe: Recipe,
+    output: Path,
+    pretrained: bool,
+    num_workers: int = 2,
+    seed: int = 0,
+    resume: bool = False,
+) -> float:
+    """Train; write the best detector (by validation mAP) to `output`; the best mAP at IoU 0.5.
+
+    After every epoch `output`.checkpoint holds all that is needed to continue, atomically.
+    """
+    optimizer = make_optimizer(detector, recipe, pretrained)
+    steps = recipe.epochs * math.ceil(len(train_data) / recipe.batch_size)
+    schedule = make_schedule(optimizer, steps)
+    checkpoint = output.with_name(output.name + ".checkpoint")
+    settings = {
+        "detector": detector.name,
+        "classes": detector.classes,
+        "steps": steps,
+        "batch_size": recipe.batch_size,
+        "learning_rate": recipe.learning_rate,
+        "pretrained": pretrained,
+        "seed": seed,
+    }
+    epoch, best = load_checkpoint(checkpoint, settings, detector, optimizer, schedule) if resume else (0, -1.0)
+    start = time.monotonic()
+    for epoch in range(epoch + 1, recipe.epochs + 1):
+        # A resumed run draws what the uninterrupted one would have drawn.
+        torch.manual_seed(seed + epoch)
+        random.seed(seed + epoch)
+        loader = _loader(train_data, recipe.batch_size, num_workers, shuffle=True)
+        loss = train_one_epoch(detector, loader, optimizer, schedule, f"epoch {epoch}/{recipe.epochs}")
+        score = validate(detector, validation_data, recipe.batch_size, num_workers)
+        if score > best:
+            best = score
+            save_detector(detector, output)
+        state = {"detector": detector.state_dict(), "optimizer": optimizer.state_dict()}
+        state |= {"schedule": schedule.state_dict(), "settings": settings, "epoch": epoch, "best": best}
+        with atomic_write(checkpoint) as file:
+            torch.save(state, file)
+        minutes = (time.monotonic() - start) / 60
+        print(f"epoch {epoch}/{recipe.epochs}: loss {loss:.3f}, mAP@0.5 {score:.3f}, {minutes:.1f} min", flush=True)
+    return best
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m faster_rcnn.train",
+        description="Train a detector on the entities of a semantic action graph.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--detector", choices=DETECTORS, default="fasterrcnn_efficientnet_lite0", help="what to train")
+    parser.add_argument("--train_data", default="data/data_samples/train_data.json", help="split file to learn from")
+    parser.add_argument(
+        "--validation_data",
+        default="data/data_samples/validation_data.json",
+        help="split file that mAP@0.5 is taken on",
+    )
+    parser.add_argument("--images_dir", default="data/VG_100K/", help="where the images lie")
+    parser.add_argument(
+        "--graph", default="graph.pickle", help="the semantic action graph: its entities are the classes"
+    )
+    parser.add_argument("--output", default="detector.pt", help="the trained detector (for vgg16 a name in .h5)")
+    parser.add_argument(
+        "--backbone_weights",
+        help="ImageNet weights of the backbone, torchvision's file; `none` for random ones; left out, they are "
+        "downloaded by torchvision (EfficientNet-Lite0's come with its pip package)",
+    )
+    parser.add_argument("--num_epochs", type=int, help="passes over the images; left out, the detector's own recipe")
+    parser.add_argument("--batch_size", type=int, help="images a step; left out, the detector's own recipe")
+    parser.add_argument("--learning_rate", type=float, help="highest rate; left out, the detector's own recipe")
+    parser.add_argument("--num_workers", type=int, default=2, help="processes that decode images")
+    parser.add_argument("--seed", type=int, default=0, help="of initial weights, order and sampling")
+    parser.add_argument("--device", default=default_device(), help="cpu, cuda or cuda:N")
+    parser.add_argument("--resume", action="store_true", help="continue from OUTPUT.checkpoint")
+    return parser.parse_args(argv)
+
+
+def choose_recipe(args: argparse.Namespace) -> Recipe:
+    """The detector's recipe with what the flags change. Raises InputError for numbers that cannot be."""
+    given = {"epochs": args.num_epochs, "batch_size": args.batch_size, "learning_rate": args.learning_rate}
+    for name, value in given.items():
+        if value is not None and not value > 0:
+            flag = "num_epochs" if name == "epochs" else name
+            raise InputError(f"--{flag} {value}: must be greater than 0")
+    return RECIPES[args.detector]._replace(**{name: value for name, value in given.items() if value is not None})
+
+
+@reports_input_errors
+def main(argv: list[str] | None = None) -> int:
+    args = parse_arguments(argv)
+    recipe = choose_recipe(args)
+    output = Path(args.output)
+    if (args.detector == "vgg16") != (output.suffix.lower() in (".h5", ".hdf5")):
+        raise InputError(f"--output {output}: a vgg16 detector is written as .h5, the others as .pt; change its ending")
+    graph = SemanticActionGraph.load(args.graph)
+    train_split, validation_split = Split(args.train_data), Split(args.validation_data)
+    for split in (train_split, validation_split):
+        if not len(split):
+            raise InputError(f"{split.path}: holds no image; make it with create_graph.py")
+    torch.manual_seed(args.seed)
+    detector = build_detector(args.detector, graph.entities)
+    pretrained = (args.backbone_weights or "").lower() != "none"
+    if pretrained:
+        load_backbone(detector, args.backbone_weights)
+    to_device(detector, args.device)
+    print(
+        f"training {detector.name} on {len(train_split)} images for {len(detector.classes)} classes, "
+        f"{recipe.epochs} epochs of batches of {recipe.batch_size}"
+    )
+    best = train(
+        detector,
+        AnnotatedImages(train_split, args.images_dir, graph, mirror=True),
+        AnnotatedImages(validation_split, args.images_dir, graph),
+        recipe,
+        output,
+        pretrained,
+        args.num_workers,
+        args.seed,
+        args.resume,
+    )
+    print(f"wrote the detector to {output}: mAP@0.5 {best:.3f} on {len(validation_split)} validation images")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
