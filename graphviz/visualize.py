@@ -1,0 +1,63 @@
+"""Draw one scene graph and show it.
+
+    python graphviz/visualize.py --graph curr_graph_0.json --image data/VG_100K/1.jpg --ground_truth gt_graph_0.json
+
+The graph may be this program's JSON, written by hand, or Visual Genome's (`scene_graphs.json`, one image).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import webbrowser
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from anywhere
+
+from drawing import ENDINGS, check_ending, draw_graph
+from formats import reports_input_errors
+from image_files import load_image
+from scene_graph_files import read_graph
+
+
+def has_display() -> bool:
+    """Whether a browser can open a window here."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+@reports_input_errors
+def main(argv: list[str] | None = None) -> None:
+    """Command line: see the head of this file."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0], epilog=__doc__.split("\n", 1)[1].strip())
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--graph", type=Path, required=True, help="the scene graph, a JSON file")
+    parser.add_argument("--image", type=Path, help="its photo, shown with the boxes")
+    parser.add_argument("--ground_truth", type=Path, help="the annotated graph: shows what is right, wrong, missed")
+    parser.add_argument("--output", type=Path, help=f"picture, {', '.join(ENDINGS)} (default: beside the graph, .svg)")
+    parser.add_argument("--min_score", type=float, help="leave out what scores less (default: nothing)")
+    parser.add_argument("--max_relationships", type=int, help="draw only the most confident ones (default: all)")
+    parser.add_argument("--no-open", dest="open", action="store_false", help="do not open the picture")
+    arguments = parser.parse_args(argv)
+    if arguments.max_relationships is not None and arguments.max_relationships < 1:
+        parser.error("--max_relationships must be at least 1")
+
+    output = arguments.output or arguments.graph.with_suffix(".svg")
+    check_ending(output)
+    graph = read_graph(arguments.graph)
+    draw_graph(
+        graph,
+        output,
+        read_graph(arguments.ground_truth) if arguments.ground_truth else None,
+        load_image(arguments.image) if arguments.image else None,
+        arguments.min_score,
+        arguments.max_relationships,
+    )
+    objects, attributes, links = (len(graph[kind]) for kind in ("objects", "attributes", "relationships"))
+    print(f"Drew {objects} objects, {attributes} attributes and {links} relationships: {output.resolve()}")
+    if arguments.open and has_display():
+        webbrowser.open(output.resolve().as_uri())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
