@@ -14,6 +14,7 @@ holds {"gt": [graph, …], "curr": [graph, …]}: ground truth and prediction of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,31 @@ def read_image_states(path: str | Path) -> dict[str, list[Graph]]:
     if not isinstance(states, dict) or not all(isinstance(states.get(key), list) for key in ("gt", "curr")):
         raise InputError(f'{path}: is no image_states.pickle: it must hold lists "gt" and "curr"; {PICKLE_CURE}')
     return _checked_states(states, path)
+
+
+def read_graph_folder(folder: str | Path) -> dict[str, list[Graph]]:
+    """Read gt_graph_<i>.json and curr_graph_<i>.json (made by pickle_to_files.py) -> as `read_image_states`.
+
+    Raises InputError when there is none, one of a pair is missing, or a pair is of different images.
+    """
+    folder = Path(folder)
+    found = (re.fullmatch(r"(gt|curr)_graph_(\d+)\.json", path.name) for path in folder.glob("*_graph_*.json"))
+    present = {(name[1], int(name[2])) for name in found if name}
+    if not present:
+        raise InputError(f"{folder}: has no gt_graph_<i>.json; make them with graphviz/pickle_to_files.py")
+    states: dict[str, list[Graph]] = {"gt": [], "curr": []}
+    for i in sorted({number for _, number in present}):
+        for kind, graphs in states.items():
+            graphs.append(read_graph(folder / f"{kind}_graph_{i}.json"))
+    check_same_images(states["gt"], states["curr"], str(folder))
+    return states
+
+
+def default_pickle() -> Path:
+    """image_states.pickle in the current folder, else in the repository: where main.py leaves it by default."""
+    name = Path("image_states.pickle")
+    beside = Path(__file__).resolve().parent / name
+    return beside if beside.exists() and not name.exists() else name
 
 
 def write_image_states(path: str | Path, gt: Sequence[Graph], curr: Sequence[Graph]) -> None:

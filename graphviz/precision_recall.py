@@ -84,7 +84,7 @@ def draw_curves(curves: dict[str, Curve], output: Path, title: str) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
+    figure, axes = plt.subplots(figsize=(6.4, 5.4), layout="constrained")
     for kind, curve in curves.items():
         if not curve.total or not curve.predicted:
             continue
@@ -95,12 +95,14 @@ def draw_curves(curves: dict[str, Curve], output: Path, title: str) -> None:
             label=f"{kind}: average precision {100 * curve.average_precision:.1f}",
             **style,
         )
-        axes.plot(100 * curve.recall[-1], 100 * curve.precision[-1], "o", color=COLOURS[kind], markersize=6)
+        axes.plot(
+            100 * curve.recall[-1], 100 * curve.precision[-1], "o", color=COLOURS[kind], markersize=6, clip_on=False
+        )
     axes.set(xlim=(0, 100), ylim=(0, 102), xlabel="recall (%)", ylabel="precision (%)", title=title)
     axes.grid(color="#dddddd", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.lines:
-        axes.legend(frameon=False, loc="upper right")
+        figure.legend(frameon=False, loc="outside lower center", title="the dot: everything that was predicted")
     else:
         axes.text(50, 50, "nothing was predicted, or there is no ground truth", ha="center", color="#5b5b5b")
     with atomic_write(output) as file:
