@@ -73,7 +73,9 @@ def decode_json(data: bytes, name: str | Path, type: Any = Any) -> Any:
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: is not UTF-8 text at byte {error.start}; save it as UTF-8") from None
     except (msgspec.DecodeError, RecursionError) as error:
-        raise InputError(f"{name}: is not valid JSON: {error}; is the file cut off?") from None
+        not_finite = re.search(rb"[:\[,]\s*-?(NaN|Infinity)\b", data)
+        cure = f"{not_finite[1].decode()} is no JSON number" if not_finite else "is the file cut off?"
+        raise InputError(f"{name}: is not valid JSON: {error}; {cure}") from None
 
 
 @contextlib.contextmanager
