@@ -233,7 +233,8 @@ def report(annotations: Annotations, graph: SemanticActionGraph, rows: list[np.n
 def graph_size(graph: SemanticActionGraph) -> str:
     """One line: the numbers of words and phrases."""
     return (
-        f"Graph: {len(graph.entities)} entities, {len(graph.attributes)} attributes, {len(graph.predicates)} predicates; "
+        f"Graph: {len(graph.entities)} entities, {len(graph.attributes)} attributes, "
+        f"{len(graph.predicates)} predicates; "
         f"{len(graph.attribute_edges)} attribute phrases ({graph.attribute_edges[:, -1].sum()} occurrences), "
         f"{len(graph.predicate_edges)} predicate phrases ({graph.predicate_edges[:, -1].sum()} occurrences)."
     )

@@ -54,10 +54,15 @@ class Annotations:
         if count:
             self.dropped[kind, reason] += int(count)
 
-    def keep_objects(self, keep: np.ndarray, reason: str) -> None:
-        """Keep the objects where the (m,) mask is true, and what hangs on them."""
+    def keep_objects(self, masks: dict[str, np.ndarray]) -> None:
+        """Keep the objects where every (m,) mask {reason to drop: mask} is true, and what hangs on them."""
+        keep = np.ones(len(self.object_id), bool)
+        for reason, mask in masks.items():
+            self.drop("object", reason, (keep & ~mask).sum())
+            keep &= mask
+        if keep.all():
+            return
         row = np.cumsum(keep) - 1
-        self.drop("object", reason, len(keep) - keep.sum())
         for name in ("object_image", "object_id", "object_box", "object_name"):
             setattr(self, name, getattr(self, name)[keep])
         self.keep_attributes(keep[self.attribute_object], "its object was dropped")
@@ -72,11 +77,15 @@ class Annotations:
 
     def keep_attributes(self, keep: np.ndarray, reason: str) -> None:
         """Keep the attributes where the (a,) mask is true."""
+        if keep.all():
+            return
         self.drop("attribute", reason, len(keep) - keep.sum())
         self.attribute_object, self.attribute_name = self.attribute_object[keep], self.attribute_name[keep]
 
     def keep_relationships(self, keep: np.ndarray, reason: str) -> None:
         """Keep the relationships where the (r,) mask is true."""
+        if keep.all():
+            return
         self.drop("relationship", reason, len(keep) - keep.sum())
         for name in ("id", "subject", "predicate", "object"):
             setattr(self, f"relationship_{name}", getattr(self, f"relationship_{name}")[keep])
@@ -86,7 +95,7 @@ class Annotations:
         keep = np.zeros(len(self.image_ids), bool)
         keep[rows] = True
         dropped = self.dropped.copy()
-        self.keep_objects(keep[self.object_image], "")
+        self.keep_objects({"": keep[self.object_image]})
         self.dropped = dropped
         self.object_image = (np.cumsum(keep) - 1)[self.object_image]
         self.image_names = [self.image_names[row] for row in rows]
@@ -169,7 +178,7 @@ def choose_vocabulary(annotations: Annotations, counted: np.ndarray, minimum: in
             f"(the most frequent: {most}); use a smaller --min_occurances"
         )
     _take_first_known_name(annotations, enough)
-    annotations.keep_objects(enough[annotations.object_name], f"its name is seen fewer than {minimum} times")
+    annotations.keep_objects({f"its name is seen fewer than {minimum} times": enough[annotations.object_name]})
 
     # One attribute given twice to one object is one attribute.
     pairs = annotations.attribute_object.astype(np.int64) * max(len(annotations.attribute_names), 1)

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from data.annotations import Annotations
+from data.json_list import offset_in
 from formats import InputError, decode_json, read_bytes, read_json
 
 CURE = "see README.md for where to get VRD, or run: python data/download.py vrd"
@@ -91,7 +92,7 @@ def read_vrd(directory: str | Path, skip_bad_items: bool = False) -> tuple[Annot
         annotation_predicates=predicates,
     )
     annotations.drop("relationship", "malformed (--skip_bad_items)", bad)
-    annotations.keep_objects((annotations.object_box[:, 2:] > 0).all(axis=1), "its box is empty")
+    annotations.keep_objects({"its box is empty": (annotations.object_box[:, 2:] > 0).all(axis=1)})
     return annotations, np.arange(len(images)) >= sizes[0]
 
 
@@ -106,7 +107,7 @@ def _read_image(
     path: Path, name: str, data: bytes, raw: msgspec.Raw, num_categories: int, num_predicates: int, skip: bool
 ) -> tuple[list[_Relationship], int]:
     """One image's relationships, and how many malformed ones were left out."""
-    where = f"{path}: image {name!r} at byte {_offset(data, raw)}"
+    where = f"{path}: image {name!r} at byte {offset_in(data, raw)}"
     try:
         items = msgspec.json.decode(raw, type=list[msgspec.Raw])
     except (msgspec.DecodeError, RecursionError) as error:
@@ -122,7 +123,7 @@ def _read_image(
         except (msgspec.DecodeError, RecursionError) as error:
             if not skip:
                 raise InputError(
-                    f"{path}: image {name!r}, relationship {number} at byte {_offset(data, item)}: {error}; "
+                    f"{path}: image {name!r}, relationship {number} at byte {offset_in(data, item)}: {error}; "
                     "--skip_bad_items leaves it out"
                 ) from None
     return relationships, len(items) - len(relationships)
@@ -134,8 +135,3 @@ def _check(relationship: _Relationship, num_categories: int, num_predicates: int
     for end in (relationship.subject, relationship.object):
         if not 0 <= end.category < num_categories:
             raise msgspec.ValidationError(f"category {end.category} is not in objects.json")
-
-
-def _offset(data: bytes, part: msgspec.Raw) -> int:
-    """Where in `data` a part of it begins: the part shares the memory of the whole."""
-    return np.frombuffer(part, np.uint8).ctypes.data - np.frombuffer(data, np.uint8).ctypes.data

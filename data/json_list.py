@@ -1,0 +1,275 @@
+"""Reading a JSON list of images that is too large to hold: item by item, in bounded memory.
+
+The file is cut into byte ranges that several processes decode at once. Where an item begins
+is guessed: items are objects, and all of them begin with the key that the first one begins
+with. The guess cannot go wrong unnoticed. Inside a string the key's quotes would be escaped,
+so a match is always the beginning of some object; and if that object is nested in an item,
+the range has unbalanced brackets and does not decode. Then, and for every error, the file is
+read again by a slow and careful scanner that says which item is bad, and at which byte.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from tqdm import tqdm
+
+from formats import InputError
+
+RANGE_BYTES = 8 << 20
+MAX_ITEM_BYTES = 64 << 20
+FEW_BYTES = 16 << 20  # below this, starting processes costs more than it brings
+ADVICE = "--skip_bad_items leaves such items out"
+
+
+@dataclass(frozen=True)
+class ItemType:
+    """An item of a list file: a struct with `image_id` and named lists of elements.
+
+    elements: {name of the list: type of its elements}.
+    """
+
+    item: type
+    elements: dict[str, type]
+
+
+@dataclass
+class _Layout:
+    """What the beginning of a file tells: its size, the byte of its first item, how items begin."""
+
+    size: int
+    first: int
+    beginning: re.Pattern[bytes] | None
+
+
+def read_lists(
+    jobs: list[tuple[Path, ItemType, Callable[[list[Any]], Any]]], skip_bad_items: bool, workers: int, title: str
+) -> list[tuple[list[Any], int]]:
+    """Decode list files and condense them range by range.
+
+    jobs: (path, type of its items, function that condenses a list of decoded items); it must be
+    a function that can be sent to another process.
+    Returns, per job, what the function returned for each range, in the file's order, and the
+    number of bad items or elements that were left out.
+    Raises InputError naming file, item and byte offset.
+    """
+    layouts = [_look_at(path) for path, _, _ in jobs]
+    total = sum(layout.size for layout in layouts)
+    pooled = workers > 1 and total > FEW_BYTES
+    with (
+        tqdm(total=total, desc=title, unit="B", unit_scale=True, disable=None, leave=False) as bar,
+        ProcessPoolExecutor(workers) if pooled else nullcontext() as pool,
+    ):
+        tasks = []
+        for number, ((path, type_, condense), layout) in enumerate(zip(jobs, layouts, strict=True)):
+            for start in range(layout.first, layout.size, RANGE_BYTES) if layout.beginning else ():
+                stop = min(start + RANGE_BYTES, layout.size)
+                tasks.append((number, (path, layout, start, stop, type_.item, condense)))
+        if pooled:
+            results = pool.map(_read_range, *zip(*(arguments for _, arguments in tasks), strict=True))
+        else:
+            results = (_read_range(*arguments) for _, arguments in tasks)
+        found: list[list[Any]] = [[] for _ in jobs]
+        whole = [layout.beginning is not None for layout in layouts]
+        for (number, arguments), result in zip(tasks, results, strict=True):
+            if result is None:
+                whole[number] = False
+            else:
+                found[number].append(result)
+            bar.update(arguments[3] - arguments[2])
+    answer = []
+    for (path, type_, condense), layout, parts, good in zip(jobs, layouts, found, whole, strict=True):
+        answer.append((parts, 0) if good else _read_carefully(path, layout, type_, condense, skip_bad_items))
+    return answer
+
+
+def _look_at(path: Path) -> _Layout:
+    cure = "see README.md for where to get Visual Genome, or run: python data/download.py vg-annotations"
+    try:
+        size = os.path.getsize(path)
+        with open(path, "rb") as file:
+            head = file.read(1 << 16)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {cure}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {cure}") from None
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in head[:4]:
+        raise InputError(f"{path}: is not UTF-8 text at byte 0 (it looks like UTF-16 or UTF-32); save it as UTF-8")
+    opening = re.match(rb"(?:\xef\xbb\xbf)?\s*\[\s*", head)
+    if opening is None:
+        what = (
+            "is empty" if not head.strip() else f"is not a JSON list of images at byte {len(head) - len(head.lstrip())}"
+        )
+        raise InputError(f"{path}: {what}; {cure}")
+    key = re.match(rb'\{\s*("[^"\\]*")\s*:', head[opening.end() :])
+    beginning = re.compile(rb"\{\s*" + re.escape(key[1]) + rb"\s*:") if key else None
+    return _Layout(size, opening.end(), beginning)
+
+
+def _read_range(
+    path: Path, layout: _Layout, start: int, stop: int, item: type, condense: Callable[[list[Any]], Any]
+) -> Any | None:
+    """Decode and condense the items that begin in bytes [start, stop); None when that fails."""
+    with open(path, "rb") as file:
+        file.seek(start)
+        data = file.read(stop - start)
+        first = layout.beginning.search(data + file.read(1 << 12))
+        if first is None or first.start() >= len(data):
+            return condense([])
+        file.seek(stop)
+        tail = b""
+        while (end := layout.beginning.search(tail)) is None:
+            more = file.read(1 << 18)
+            tail += more
+            if not more:
+                break
+            if len(tail) > MAX_ITEM_BYTES:
+                return None
+    text = data[first.start() :] + (tail[: end.start()] if end else tail)
+    text = text.rstrip()
+    if not text.endswith(b"," if end else b"]"):
+        return None
+    collecting = gc.isenabled()
+    gc.disable()  # decoding makes many objects and no cycles
+    try:
+        return condense(msgspec.json.decode(b"[" + text[:-1] + b"]", type=list[item]))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    finally:
+        if collecting:
+            gc.enable()
+
+
+# The careful way --------------------------------------------------------------------------------
+
+
+def _read_carefully(
+    path: Path, layout: _Layout, type_: ItemType, condense: Callable[[list[Any]], Any], skip_bad_items: bool
+) -> tuple[list[Any], int]:
+    decoder = msgspec.json.Decoder(type_.item)
+    parts, items, size, bad = [], [], 0, 0
+    for number, offset, text in _items(path, layout):
+        try:
+            items.append(decoder.decode(text))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            item, faults = _salvage(text, type_)
+            if not skip_bad_items:
+                element, byte, message = faults[0] if faults else ("", 0, _message(error))
+                raise InputError(
+                    f"{path}: item {number}{element} at byte {offset + byte}: {message}; {ADVICE}"
+                ) from None
+            bad += max(len(faults), 1)
+            if item is not None:
+                items.append(item)
+        size += len(text)
+        if size > RANGE_BYTES:
+            parts.append(condense(items))
+            items, size = [], 0
+    parts.append(condense(items))
+    return parts, bad
+
+
+def _salvage(text: bytes, type_: ItemType) -> tuple[Any | None, list[tuple[str, int, str]]]:
+    """What is good in a bad item, and its faults: (which element, byte within the item, message)."""
+    shell = msgspec.defstruct("Shell", [("image_id", int), *((name, list[msgspec.Raw]) for name in type_.elements)])
+    try:
+        outer = msgspec.json.decode(text, type=shell)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return None, [("", 0, _message(error))]
+    faults, lists = [], {}
+    for name, element in type_.elements.items():
+        lists[name] = []
+        for number, raw in enumerate(getattr(outer, name)):
+            try:
+                lists[name].append(msgspec.json.decode(raw, type=element))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                place = f" (image {outer.image_id}), {name}[{number}]"
+                faults.append((place, offset_in(text, raw), _message(error)))
+    return type_.item(image_id=outer.image_id, **lists), faults
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"is not UTF-8 text ({error.reason})"
+    return str(error)
+
+
+def offset_in(data: bytes, part: msgspec.Raw) -> int:
+    """Where in `data` a part of it begins: a `Raw` shares the memory of the text it was cut from."""
+    return np.frombuffer(part, np.uint8).ctypes.data - np.frombuffer(data, np.uint8).ctypes.data
+
+
+def _items(path: Path, layout: _Layout) -> Iterator[tuple[int, int, bytes]]:
+    """(number, byte offset, text) of each item of the list, whatever it is.
+
+    Raises InputError when the list does not end, or something follows its end.
+    """
+    with open(path, "rb") as file:
+        file.seek(layout.first)
+        offset, number, buffer, block = layout.first, 0, b"", RANGE_BYTES
+        while True:
+            more = file.read(block)
+            buffer += more
+            separators, closed = _separators(np.frombuffer(buffer, np.uint8))
+            begin = 0
+            for place in separators:
+                text = buffer[begin:place]
+                bare = text.lstrip()
+                if bare or number or buffer[place] == ord(","):  # only `[]` has nothing before its end
+                    yield number, offset + begin + len(text) - len(bare), bare.rstrip()
+                    number += 1
+                begin = place + 1
+            if closed:
+                rest = buffer[begin:].strip() or file.read(1 << 16).strip()
+                if rest:
+                    raise InputError(f"{path}: something follows the end of the list, after byte {offset + begin}")
+                return
+            offset, buffer = offset + begin, buffer[begin:]
+            start = offset + len(buffer) - len(buffer.lstrip())
+            if not more:
+                raise InputError(
+                    f"{path}: the file ends inside item {number}, which begins at byte {start}: "
+                    "it is cut off or damaged; get it again"
+                )
+            if len(buffer) > MAX_ITEM_BYTES:
+                raise InputError(
+                    f"{path}: item {number} at byte {start} is larger than {MAX_ITEM_BYTES >> 20} MB or does not end"
+                )
+
+
+def _separators(text: np.ndarray) -> tuple[list[int], bool]:
+    """Positions of the commas between items, and of the bracket that ends the list if it is there.
+
+    text: (n,) bytes that begin between two items.
+    """
+    quotes = np.flatnonzero(text == ord('"'))
+    before = quotes[(quotes > 0) & (text[quotes - 1] == ord("\\"))]
+    if len(before):
+        # a quote is escaped when an odd number of backslashes stands before it
+        plain = np.flatnonzero(text != ord("\\"))
+        run = before - 1 - np.append(-1, plain)[np.searchsorted(plain, before)]
+        quotes = np.setdiff1d(quotes, before[run % 2 == 1], assume_unique=True)
+    delta = np.zeros(256, np.int8)
+    delta[[ord("{"), ord("[")]], delta[[ord("}"), ord("]")]] = 1, -1
+    structure = delta != 0
+    structure[ord(",")] = True
+    place = np.flatnonzero(structure[text])
+    place = place[np.searchsorted(quotes, place) % 2 == 0]
+    depth = np.cumsum(delta[text[place]], dtype=np.int64)
+    end = np.flatnonzero(depth < 0)
+    closed = len(end) > 0
+    stop = end[0] + 1 if closed else len(place)
+    top = (depth[:stop] == 0) & (text[place[:stop]] == ord(","))
+    if closed:
+        top[-1] = True
+    return place[:stop][top].tolist(), closed
