@@ -118,13 +118,9 @@ def _open_journal(path: Path, header: bytes) -> set[str]:
             if file.readline() == header:
                 end = file.tell()
                 for line in file:
-                    try:
-                        done.add(msgspec.json.decode(line, type=_Row).image)
-                    except msgspec.DecodeError:
-                        break
                     if not line.endswith(b"\n"):
-                        done.discard(msgspec.json.decode(line, type=_Row).image)
                         break
+                    done.add(msgspec.json.decode(line, type=_Row).image)
                     end += len(line)
                 file.truncate(end)
                 return done

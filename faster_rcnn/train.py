@@ -198,9 +198,9 @@ def train(
         "pretrained": pretrained,
         "seed": seed,
     }
-    epoch, best = load_checkpoint(checkpoint, settings, detector, optimizer, schedule) if resume else (0, -1.0)
+    done, best = load_checkpoint(checkpoint, settings, detector, optimizer, schedule) if resume else (0, -1.0)
     start = time.monotonic()
-    for epoch in range(epoch + 1, recipe.epochs + 1):
+    for epoch in range(done + 1, recipe.epochs + 1):
         # A resumed run draws what the uninterrupted one would have drawn.
         torch.manual_seed(seed + epoch)
         random.seed(seed + epoch)

@@ -135,9 +135,9 @@ class VGG16FasterRCNN(nn.Module):
 
     def preprocess(self, image: Image.Image) -> tuple[torch.Tensor, float]:
         """A PIL RGB image -> (1, 3, H, W) BGR minus the mean, scaled; and the scale."""
-        device = self.fc6.fc.weight.device
-        pixels = torch.from_numpy(np.array(image.convert("RGB"))[:, :, ::-1].copy()).to(device)
-        pixels = pixels.permute(2, 0, 1)[None].float() - pixels.new_tensor(BGR_MEAN, dtype=torch.float32)[:, None, None]
+        weight = self.fc6.fc.weight
+        pixels = torch.from_numpy(np.array(image.convert("RGB"))[:, :, ::-1].copy()).permute(2, 0, 1)[None].to(weight)
+        pixels = pixels - weight.new_tensor(BGR_MEAN)[:, None, None]
         height, width = pixels.shape[2:]
         scale = self.shorter_side / min(height, width)
         if round(scale * max(height, width)) > self.longer_side:
