@@ -1,0 +1,248 @@
+"""The sample world: things standing in a scene, and the rules by which annotations follow from that.
+
+A `Scene` collects things and their drawings. What an activity establishes (a man *riding* a
+bicycle, a cup *on* a table) is recorded as it is drawn; what follows from how things stand to
+each other (*behind*, *next to*, *above*) is derived from boxes and depths by `spatial_relations`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from PIL import Image
+
+from data.sample_drawing import HEIGHT, SCALE, WIDTH, Pen, Shape, render
+
+Box = tuple[float, float, float, float]  # corners x1, y1, x2, y2 in pixels; both inside for pixel boxes
+
+# These (subject, predicate, object) occur only in the test split: each part of a combination is
+# common in training, their combination is new.
+HELD_OUT = frozenset(
+    {
+        ("girl", "riding", "horse"),
+        ("woman", "riding", "skateboard"),
+        ("boy", "reading", "book"),
+        ("man", "holding", "flower"),
+        ("woman", "kicking", "ball"),
+        ("boy", "flying", "kite"),
+        ("girl", "eating", "banana"),
+        ("man", "lying on", "sofa"),
+        ("woman", "standing on", "bench"),
+        ("cat", "lying on", "bench"),
+        ("dog", "sitting on", "sofa"),
+        ("cat", "chasing", "ball"),
+        ("girl", "petting", "sheep"),
+        ("bird", "on", "car"),
+        ("dog", "in", "boat"),
+        ("cow", "behind", "fence"),
+        ("cat", "under", "chair"),
+        ("banana", "in", "basket"),
+        ("flower", "in", "basket"),
+        ("lamp", "next to", "sofa"),
+    }
+)
+SAME_DEPTH, OTHER_DEPTH = 5.0, 8.0  # pixels between the grounds two things stand on
+NEAR_GAP = 5.0  # pixels between the boxes of things that are next to each other
+OVERLAP = 0.12  # of the smaller box: who stands before or behind something hides a part of it, or is hidden
+
+
+@dataclass
+class Thing:
+    """One annotated thing. number: its mark in the owner map, from 1."""
+
+    number: int
+    category: str
+    attributes: list[str]
+    depth: float  # y of the ground it stands on: what is nearer stands lower in the image
+    support: int | None = None  # the thing it stands, sits or lies on
+    part_of: int | None = None  # a wheel's car: it is seen as a part of that
+    apart: bool = False  # held, worn or in something: only what was recorded relates it to others
+    aloft: bool = False  # in the air or on a wall
+    box: Box = (0, 0, 0, 0)  # all of it, hidden parts and what lies outside the image included
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A place in the scene and the size of things there."""
+
+    x: float
+    y: float
+    scale: float = 1.0
+    flip: bool = False
+    depth: float = 0.0
+
+    def at(self, dx: float, dy: float = 0, scale: float = 1, turned: bool = False, nearer: float = 0) -> Spot:
+        """A spot beside this one, (dx, dy) away in this one's units, at the same depth unless `nearer` (pixels)."""
+        x = self.x + dx * self.scale * (-1 if self.flip else 1)
+        return Spot(x, self.y + dy * self.scale, self.scale * scale, self.flip != turned, self.depth + nearer)
+
+    def row(self, dx: float, rows: float, scale: float = 1, turned: bool = False) -> Spot:
+        """A spot on the ground nearer to the beholder by `rows` pixels (negative: farther)."""
+        return replace(self.at(dx, 0, scale, turned), y=self.y + rows, depth=self.depth + rows)
+
+
+@dataclass
+class Scene:
+    """A scene under construction. rng decides everything that is left open."""
+
+    rng: random.Random
+    kind: str
+    base: Image.Image
+    backdrop: Pen
+    things: list[Thing] = field(default_factory=list)
+    links: list[tuple[int, str, int]] = field(default_factory=list)
+    shadows: list[Box] = field(default_factory=list)
+    layers: list[tuple[float, Pen]] = field(default_factory=list)
+
+    def add(self, category: str, attributes: list[str | None], spot: Spot, **facts: object) -> int:
+        """Register a thing; returns its number. facts: further fields of Thing."""
+        number = len(self.things) + 1
+        self.things.append(Thing(number, category, [a for a in attributes if a], spot.depth, **facts))
+        return number
+
+    @contextmanager
+    def draw(self, number: int, spot: Spot, order: float = 0, angle: float = 0) -> Iterator[Pen]:
+        """A pen at the spot for thing `number`; layers are painted by depth + order, then as they came."""
+        pen = Pen(number)
+        self.layers.append((spot.depth + order, pen))
+        with pen.at(spot.x, spot.y, spot.scale, angle, spot.flip):
+            yield pen
+
+    def shadow(self, spot: Spot, half_width: float) -> None:
+        """The soft shadow of something that stands on the ground; half_width in the spot's units."""
+        self.shadows.append((spot.x, spot.y - 0.5, half_width * spot.scale, max(half_width * spot.scale * 0.13, 2)))
+
+    def relate(self, subject: int, predicate: str, obj: int) -> None:
+        self.links.append((subject, predicate, obj))
+
+    def shapes(self) -> list[Shape]:
+        """All shapes in painting order."""
+        return [shape for _, pen in sorted(self.layers, key=lambda layer: layer[0]) for shape in pen.shapes]
+
+    def finish(self) -> None:
+        """Set every thing's full box, parts included in what they belong to."""
+        for number, box in _bounds(self.shapes(), self.things).items():
+            self.things[number - 1].box = box
+
+    def triplets(self) -> list[tuple[int, str, int]]:
+        """Everything that holds: what was recorded, then what follows from the boxes."""
+        return self.links + spatial_relations(self.things, self.links)
+
+    def paint(self) -> tuple[Image.Image, dict[int, tuple[int, int, int, int]]]:
+        """The image, and for every thing that is seen well enough the box of what is seen of it.
+
+        Boxes are inclusive pixels inside the image. A thing counts as seen when its visible box
+        has at least 30 % of the area of its full box and at least 6 pixels a side.
+        """
+        image, owners = render(self.base, self.backdrop, self.shadows, self.shapes())
+        seen = {}
+        for number, box in _visible_boxes(owners, self.things).items():
+            x1, y1, x2, y2 = self.things[number - 1].box
+            area = (box[2] - box[0] + 1) * (box[3] - box[1] + 1)
+            large_enough = min(box[2] - box[0], box[3] - box[1]) >= 5
+            if large_enough and area >= 0.3 * (x2 - x1) * (y2 - y1):
+                seen[number] = box
+        return image, seen
+
+
+def _with_parts(things: list[Thing]) -> dict[int, list[int]]:
+    """Number -> the numbers that are drawn as it: itself and its parts."""
+    return {t.number: [t.number] + [p.number for p in things if p.part_of == t.number] for t in things}
+
+
+def _bounds(shapes: list[Shape], things: list[Thing]) -> dict[int, Box]:
+    own: dict[int, Box] = {}
+    for shape in shapes:
+        if shape.owner and len(shape.fill) == 3:
+            low, high = shape.points.min(axis=0), shape.points.max(axis=0)
+            box = (*low.tolist(), *high.tolist())
+            own[shape.owner] = _union(own[shape.owner], box) if shape.owner in own else box
+    result = {}
+    for number, parts in _with_parts(things).items():
+        boxes = [own[p] for p in parts if p in own]
+        if boxes:
+            result[number] = boxes[0]
+            for box in boxes[1:]:
+                result[number] = _union(result[number], box)
+    return result
+
+
+def _union(a: Box, b: Box) -> Box:
+    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
+
+
+def _visible_boxes(owners: np.ndarray, things: list[Thing]) -> dict[int, tuple[int, int, int, int]]:
+    """Owner map (HEIGHT * SCALE, WIDTH * SCALE) -> number: inclusive box in image pixels of what is seen."""
+    count = len(things) + 1
+    columns = np.zeros((count, WIDTH), bool)
+    rows = np.zeros((count, HEIGHT), bool)
+    y, x = np.nonzero(owners)
+    which = owners[y, x]
+    columns[which, x // SCALE] = True
+    rows[which, y // SCALE] = True
+    boxes = {}
+    for number, parts in _with_parts(things).items():
+        xs, ys = np.flatnonzero(columns[parts].any(axis=0)), np.flatnonzero(rows[parts].any(axis=0))
+        if len(xs):
+            boxes[number] = (int(xs[0]), int(ys[0]), int(xs[-1]), int(ys[-1]))
+    return boxes
+
+
+def spatial_relations(things: list[Thing], links: list[tuple[int, str, int]]) -> list[tuple[int, str, int]]:
+    """What holds between things by where they are, both ways round, for pairs with nothing recorded yet.
+
+    - next to: same depth or same support, side by side, at most NEAR_GAP pixels apart;
+    - in front of / behind: depths differ, boxes overlap;
+    - above / under: one is aloft, over the other, at most NEAR_GAP pixels apart.
+    """
+    known = {frozenset((s, o)) for s, _, o in links}
+    by_number = {t.number: t for t in things}
+    free = [t for t in things if t.part_of is None and not t.apart]
+    found = []
+    for i, a in enumerate(free):
+        for b in free[i + 1 :]:
+            if frozenset((a.number, b.number)) in known:
+                continue
+            if a.aloft or b.aloft:
+                high, low = (a, b) if a.aloft else (b, a)
+                if not low.aloft and _over(high.box, low.box):
+                    found += [(high.number, "above", low.number), (low.number, "under", high.number)]
+            elif _root(a, by_number) == _root(b, by_number):
+                if a.support is not None and a.support == b.support and _beside(a.box, b.box):
+                    found += [(a.number, "next to", b.number), (b.number, "next to", a.number)]
+            elif abs(a.depth - b.depth) <= SAME_DEPTH:
+                if _beside(a.box, b.box):
+                    found += [(a.number, "next to", b.number), (b.number, "next to", a.number)]
+            elif abs(a.depth - b.depth) >= OTHER_DEPTH and _overlap(a.box, b.box) >= OVERLAP:
+                near, far = (a, b) if a.depth > b.depth else (b, a)
+                found += [(near.number, "in front of", far.number), (far.number, "behind", near.number)]
+    return found
+
+
+def _root(thing: Thing, by_number: dict[int, Thing]) -> int:
+    while thing.support is not None:
+        thing = by_number[thing.support]
+    return thing.number
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Intersection over the smaller box's area."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    smaller = min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
+    return max(width, 0) * max(height, 0) / max(smaller, 1e-6)
+
+
+def _beside(a: Box, b: Box) -> bool:
+    gap = max(a[0], b[0]) - min(a[2], b[2])
+    narrower = min(a[2] - a[0], b[2] - b[0])
+    level = min(a[3], b[3]) - max(a[1], b[1])
+    return level > 0 and -0.5 * narrower <= gap <= NEAR_GAP
+
+
+def _over(high: Box, low: Box) -> bool:
+    centre = (high[0] + high[2]) / 2
+    return low[0] <= centre <= low[2] and high[1] < low[1] and -12 <= low[1] - high[3] <= NEAR_GAP
