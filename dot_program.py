@@ -8,6 +8,7 @@ graph, which both programs give as JSON.
 from __future__ import annotations
 
 import functools
+import html
 import io
 import json
 import re
@@ -57,7 +58,7 @@ def to_svg(source: str, titles: dict[str, str] | None = None, engine: str = "dot
     titles = titles or {}
 
     def title(match: re.Match[str]) -> str:
-        text = titles.get(match[1])
+        text = titles.get(html.unescape(match[1]))
         return f"<title>{escape_xml(text)}</title>" if text else ""
 
     markup = re.sub(r"<title>(.*?)</title>\n?", title, markup, flags=re.DOTALL)

@@ -18,14 +18,13 @@ from dot_program import PdfDrawing, pdf_bytes, run_dot, to_svg
 from formats import InputError, atomic_write
 from graph_comparison import mark, with_missed
 from graph_dot import neighbourhood_dot, scene_graph_dot, shown
-
-# from graph_page import standalone_page
+from graph_page import standalone_page
 from scene_graph_files import Graph
 from semantic_graph import SemanticActionGraph
 
 __all__ = ["draw_boxes", "draw_graph", "draw_neighbourhood"]
 
-ENDINGS = (".svg", ".png", ".pdf")
+ENDINGS = (".svg", ".png", ".pdf", ".html")
 PNG_DPI = 144
 LARGEST_PNG_SIDE = 20_000  # pixels; a larger drawing gets fewer dots an inch
 PHOTO_SIDE = 520  # points: the longer side of the photo beside a graph
@@ -57,7 +56,9 @@ def draw_graph(
     """
     ending = check_ending(output)
     items = shown(graph, min_score, max_relationships)
-    if ending:
+    if ending == ".html":
+        content = standalone_page(graph, ground_truth, image, items).encode()
+    else:
         drawn = graph
         if ground_truth is not None:
             drawn = with_missed(*mark(graph, ground_truth))

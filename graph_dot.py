@@ -26,11 +26,13 @@ SHAPES = {
     "attribute": {"shape": "ellipse", "style": "filled", "fillcolor": ATTRIBUTE},
     "predicate": {"shape": "box", "style": "rounded,filled", "fillcolor": PREDICATE},
 }
+LETTERS = {"object": "o", "attribute": "a", "predicate": "r"}  # in the names of nodes
 # A sign beside the colour and the outline. These three are in the fonts that every `dot` has.
 SIGNS = {"hit": "√", "found": "√", "extra": "×", "missed": "○"}
 STATUS_COLOURS = {"hit": "#18733a", "found": "#18733a", "extra": "#b3261e", "missed": "#5d6675"}
 STATUS_WORDS = {"hit": "hit", "found": "found", "extra": "not annotated", "missed": "missed"}
 LONGEST_LABEL = 36
+WIDEST_FAN = 3  # children of an object side by side
 
 
 def plain_text(value: object, longest: int | None = None) -> str:
@@ -99,7 +101,7 @@ def scene_graph_dot(
 
     def add(kind: str, index: int, item: dict[str, Any], text: str, number: int | None = None) -> str:
         status, score = item.get("status"), item.get("score")
-        name = f"{prefix}{kind[0] if kind != 'predicate' else 'r'}{index}"
+        name = f"{prefix}{LETTERS[kind]}{index}"
         label = f"<B>{label_text(text)}</B>" if kind == "object" else label_text(text)
         if number is not None:
             label = f'<FONT POINT-SIZE="10">{number} </FONT>' + label
@@ -120,15 +122,23 @@ def scene_graph_dot(
 
     for i in items["objects"]:
         add("object", i, objects[i], objects[i]["name"], i + 1 if numbered else None)
+    children: Counter[int] = Counter()
+
+    def drop(parent: int) -> str:
+        """How many ranks a child hangs below its object: staggered, or many children make the drawing very wide."""
+        children[parent] += 1
+        return str(1 + (children[parent] - 1) // WIDEST_FAN % 3)
+
     for i in items["attributes"]:
         item = graph["attributes"][i]
         name = add("attribute", i, item, item["attribute"])
-        dot.edge(f"{prefix}o{item['object']}", name, arrowhead="none", **_edge_look(item, f"{prefix}a{i}"))
+        look = _edge_look(item, name) | {"minlen": drop(item["object"])}
+        dot.edge(f"{prefix}o{item['object']}", name, arrowhead="none", **look)
     for i in items["relationships"]:
         item = graph["relationships"][i]
         name = add("predicate", i, item, item["predicate"])
         look = _edge_look(item, name)
-        dot.edge(f"{prefix}o{item['subject']}", name, arrowhead="none", **look)
+        dot.edge(f"{prefix}o{item['subject']}", name, arrowhead="none", minlen=drop(item["subject"]), **look)
         dot.edge(name, f"{prefix}o{item['object']}", **look)
     if not items["objects"]:
         dot.node("nothing", "no objects", shape="plain", fontcolor=LINE)

@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     states = read_image_states(arguments.pickle)
     removed = write_graph_files(states, folder)
     left = f"; {removed} files of an earlier, larger run removed" if removed else ""
-    print(f"Wrote the ground-truth and predicted graphs of {len(states['gt'])} images to {folder}/{left}.")
+    count = 2 * len(states["gt"])
+    print(f"Wrote {count} graphs, ground truth and prediction of {count // 2} images, to {folder}/{left}.")
     return 0
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from any folder
 
@@ -79,12 +80,8 @@ def precision_recall(gt: Sequence[dict], curr: Sequence[dict], source: str) -> d
 
 def draw_curves(curves: dict[str, Curve], output: Path, title: str) -> None:
     """Draw the curves that have ground truth into a picture (PNG, SVG or PDF by the file's ending)."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6.4, 5.4), layout="constrained")
+    figure = Figure(figsize=(6.4, 5.4), layout="constrained")
+    axes = figure.subplots()
     for kind, curve in curves.items():
         if not curve.total or not curve.predicted:
             continue
@@ -107,7 +104,6 @@ def draw_curves(curves: dict[str, Curve], output: Path, title: str) -> None:
         axes.text(50, 50, "nothing was predicted, or there is no ground truth", ha="center", color="#5b5b5b")
     with atomic_write(output) as file:
         figure.savefig(file, format=output.suffix[1:].lower(), dpi=150)
-    plt.close(figure)
 
 
 def format_table(curves: dict[str, Curve]) -> str:
@@ -143,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(format_table(curves))
     images = len(states["gt"])
     draw_curves(curves, arguments.output, f"Scene graphs of {images} image{'' if images == 1 else 's'}, IoU ≥ 0.5")
-    print(f"\nPer cent, over {images} images; the curve is in {arguments.output}.")
+    print(f"\nPer cent; images: {images}. The curve is in {arguments.output}.")
     return 0
 
 

@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--graph", type=Path, required=True, help="the scene graph, a JSON file")
     parser.add_argument("--image", type=Path, help="its photo, shown with the boxes")
     parser.add_argument("--ground_truth", type=Path, help="the annotated graph: shows what is right, wrong, missed")
-    parser.add_argument("--output", type=Path, help=f"picture, {', '.join(ENDINGS)} (default: beside the graph, .svg)")
+    parser.add_argument("--output", type=Path, help=f"picture, {', '.join(ENDINGS)} (default: beside the graph, .html)")
     parser.add_argument("--min_score", type=float, help="leave out what scores less (default: nothing)")
     parser.add_argument("--max_relationships", type=int, help="draw only the most confident ones (default: all)")
     parser.add_argument("--no-open", dest="open", action="store_false", help="do not open the picture")
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.max_relationships is not None and arguments.max_relationships < 1:
         parser.error("--max_relationships must be at least 1")
 
-    output = arguments.output or arguments.graph.with_suffix(".svg")
+    output = arguments.output or arguments.graph.with_suffix(".html")
     check_ending(output)
     graph = read_graph(arguments.graph)
     draw_graph(
