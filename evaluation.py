@@ -262,9 +262,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(format_table(results))
     write_json(arguments.output, results, indent=2)
     missing = results["images_without_predictions"]
-    print(
-        f"\n{results['images']} images, {missing} of them without predictions. Per cent; written to {arguments.output}."
-    )
+    print(f"\nPer cent; images: {results['images']}, without predictions: {missing}. Written to {arguments.output}.")
     return 0
 
 
