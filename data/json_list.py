@@ -13,12 +13,13 @@ from __future__ import annotations
 import gc
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import numpy as np
@@ -26,10 +27,14 @@ from tqdm import tqdm
 
 from formats import InputError
 
-RANGE_BYTES = 8 << 20
+RANGE_BYTES = 8 << 20  # what a process is given at a time
+BATCH_BYTES = 1 << 18
 MAX_ITEM_BYTES = 64 << 20
 FEW_BYTES = 16 << 20  # below this, starting processes costs more than it brings
 ADVICE = "--skip_bad_items leaves such items out"
+
+
+Condense = Callable[[Iterable[list[Any]]], Any]
 
 
 @dataclass(frozen=True)
@@ -45,52 +50,69 @@ class ItemType:
 
 @dataclass
 class _Layout:
-    """What the beginning of a file tells: its size, the byte of its first item, how items begin."""
+    """What the beginning of a file tells: its size, the byte of its first item, how an item begins."""
 
     size: int
     first: int
-    beginning: re.Pattern[bytes] | None
+    key: bytes | None  # the first key of the first item, with its quotes
 
 
 def read_lists(
-    jobs: list[tuple[Path, ItemType, Callable[[list[Any]], Any]]], skip_bad_items: bool, workers: int, title: str
+    jobs: list[tuple[Path, ItemType, Condense]], skip_bad_items: bool, workers: int, title: str
 ) -> list[tuple[list[Any], int]]:
     """Decode list files and condense them range by range.
 
-    jobs: (path, type of its items, function that condenses a list of decoded items); it must be
-    a function that can be sent to another process.
+    jobs: (path, type of its items, function that condenses the decoded items, which come in
+    batches); the function must be one that can be sent to another process.
     Returns, per job, what the function returned for each range, in the file's order, and the
     number of bad items or elements that were left out.
     Raises InputError naming file, item and byte offset.
     """
     layouts = [_look_at(path) for path, _, _ in jobs]
     total = sum(layout.size for layout in layouts)
-    pooled = workers > 1 and total > FEW_BYTES
+    tasks = []
+    for number, ((path, type_, condense), layout) in enumerate(zip(jobs, layouts, strict=True)):
+        for start in range(layout.first, layout.size, RANGE_BYTES) if layout.key else ():
+            tasks.append((number, path, layout, start, min(start + RANGE_BYTES, layout.size), type_.item, condense))
+    found: list[list[Any]] = [[] for _ in jobs]
+    whole = [layout.key is not None for layout in layouts]
     with (
         tqdm(total=total, desc=title, unit="B", unit_scale=True, disable=None, leave=False) as bar,
-        ProcessPoolExecutor(workers) if pooled else nullcontext() as pool,
+        in_order(_read_range, tasks, workers if total > FEW_BYTES else 1) as results,
     ):
-        tasks = []
-        for number, ((path, type_, condense), layout) in enumerate(zip(jobs, layouts, strict=True)):
-            for start in range(layout.first, layout.size, RANGE_BYTES) if layout.beginning else ():
-                stop = min(start + RANGE_BYTES, layout.size)
-                tasks.append((number, (path, layout, start, stop, type_.item, condense)))
-        if pooled:
-            results = pool.map(_read_range, *zip(*(arguments for _, arguments in tasks), strict=True))
-        else:
-            results = (_read_range(*arguments) for _, arguments in tasks)
-        found: list[list[Any]] = [[] for _ in jobs]
-        whole = [layout.beginning is not None for layout in layouts]
-        for (number, arguments), result in zip(tasks, results, strict=True):
+        for (number, _, _, start, stop, _, _), result in zip(tasks, results, strict=True):
             if result is None:
                 whole[number] = False
             else:
                 found[number].append(result)
-            bar.update(arguments[3] - arguments[2])
+            bar.update(stop - start)
     answer = []
     for (path, type_, condense), layout, parts, good in zip(jobs, layouts, found, whole, strict=True):
         answer.append((parts, 0) if good else _read_carefully(path, layout, type_, condense, skip_bad_items))
     return answer
+
+
+@contextmanager
+def in_order(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int) -> Iterator[Iterator[Any]]:
+    """The results of `function` for each task, in their order, made by `workers` processes (1: by this one)."""
+    if workers == 1 or len(tasks) < 2:
+        yield map(function, tasks)
+        return
+    pool = ProcessPoolExecutor(min(workers, len(tasks)))
+    try:
+        yield _ahead(pool, function, tasks, 3 * workers)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ahead(pool: ProcessPoolExecutor, function: Callable, tasks: Sequence[Any], ahead: int) -> Iterator[Any]:
+    """Results in order, with only so many tasks under way that what waits to be taken stays small."""
+    waiting = deque(pool.submit(function, task) for task in tasks[:ahead])
+    for task in tasks[ahead:]:
+        yield waiting.popleft().result()
+        waiting.append(pool.submit(function, task))
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _look_at(path: Path) -> _Layout:
@@ -112,49 +134,91 @@ def _look_at(path: Path) -> _Layout:
         )
         raise InputError(f"{path}: {what}; {cure}")
     key = re.match(rb'\{\s*("[^"\\]*")\s*:', head[opening.end() :])
-    beginning = re.compile(rb"\{\s*" + re.escape(key[1]) + rb"\s*:") if key else None
-    return _Layout(size, opening.end(), beginning)
+    return _Layout(size, opening.end(), key[1] if key else None)
 
 
-def _read_range(
-    path: Path, layout: _Layout, start: int, stop: int, item: type, condense: Callable[[list[Any]], Any]
-) -> Any | None:
-    """Decode and condense the items that begin in bytes [start, stop); None when that fails."""
-    with open(path, "rb") as file:
-        file.seek(start)
-        data = file.read(stop - start)
-        first = layout.beginning.search(data + file.read(1 << 12))
-        if first is None or first.start() >= len(data):
-            return condense([])
-        file.seek(stop)
-        tail = b""
-        while (end := layout.beginning.search(tail)) is None:
-            more = file.read(1 << 18)
-            tail += more
-            if not more:
-                break
-            if len(tail) > MAX_ITEM_BYTES:
-                return None
-    text = data[first.start() :] + (tail[: end.start()] if end else tail)
-    text = text.rstrip()
-    if not text.endswith(b"," if end else b"]"):
-        return None
+def _read_range(task: tuple) -> Any | None:
+    """Decode and condense the items that begin in bytes [start, stop) of a file; None when that fails."""
+    _, path, layout, start, stop, item, condense = task
+    decoder = msgspec.json.Decoder(list[item])
     collecting = gc.isenabled()
     gc.disable()  # decoding makes many objects and no cycles
     try:
-        return condense(msgspec.json.decode(b"[" + text[:-1] + b"]", type=list[item]))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        with open(path, "rb") as file:
+            return condense(decoder.decode(text) for text in _batches(file, layout, start, stop))
+    except (_NotFound, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     finally:
         if collecting:
             gc.enable()
 
 
+class _NotFound(Exception):
+    """The items of a range cannot be told apart in the quick way."""
+
+
+def _batches(file: IO[bytes], layout: _Layout, start: int, stop: int) -> Iterator[bytes]:
+    """The items that begin in bytes [start, stop), as JSON lists of about `BATCH_BYTES`.
+
+    Small batches: the decoded objects stay in the processor's cache and the allocator's pools.
+    """
+    beginning = re.compile(rb"\{\s*" + re.escape(layout.key) + rb"\s*:")
+    file.seek(start)
+    offset, buffer = start, b""  # buffer holds the bytes from offset on
+    opened = False  # whether buffer begins with an item
+    while True:
+        more = file.read(BATCH_BYTES)
+        buffer += more
+        if not opened:
+            first = beginning.search(buffer)
+            if first and offset + first.start() < stop:
+                buffer, offset, opened = buffer[first.start() :], offset + first.start(), True
+            elif not more or offset + len(buffer) > stop + BATCH_BYTES:
+                return  # a long item of the range before covers all of this one
+            else:
+                continue
+        if offset + len(buffer) > stop:
+            # the first item that begins at stop or later belongs to the next range
+            last = beginning.search(buffer, max(stop - offset, 1))
+            cut = last.start() if last else None
+        else:
+            cut = _last_beginning(buffer, layout.key)
+        if cut:
+            yield _as_list(buffer[:cut], b",")
+            if offset + cut >= stop:
+                return
+            buffer, offset = buffer[cut:], offset + cut
+        elif not more:
+            yield _as_list(buffer, b"]")
+            return
+        elif len(buffer) > MAX_ITEM_BYTES:
+            raise _NotFound
+
+
+def _last_beginning(buffer: bytes, key: bytes) -> int | None:
+    """Where the last item of a buffer begins, if it holds the beginnings of two."""
+    at = buffer.rfind(key)
+    while at > 0:
+        before = buffer[max(at - 64, 0) : at].rstrip()
+        place = max(at - 64, 0) + len(before) - 1
+        if before.endswith(b"{") and place > 0 and buffer[at + len(key) : at + len(key) + 64].lstrip()[:1] == b":":
+            return place
+        at = buffer.rfind(key, 0, at)
+    return None
+
+
+def _as_list(text: bytes, end: bytes) -> bytes:
+    text = text.rstrip()
+    if not text.endswith(end):
+        raise _NotFound
+    return b"[%b]" % text[:-1]
+
+
 # The careful way --------------------------------------------------------------------------------
 
 
 def _read_carefully(
-    path: Path, layout: _Layout, type_: ItemType, condense: Callable[[list[Any]], Any], skip_bad_items: bool
+    path: Path, layout: _Layout, type_: ItemType, condense: Condense, skip_bad_items: bool
 ) -> tuple[list[Any], int]:
     decoder = msgspec.json.Decoder(type_.item)
     parts, items, size, bad = [], [], 0, 0
@@ -173,9 +237,9 @@ def _read_carefully(
                 items.append(item)
         size += len(text)
         if size > RANGE_BYTES:
-            parts.append(condense(items))
+            parts.append(condense([items]))
             items, size = [], 0
-    parts.append(condense(items))
+    parts.append(condense([items]))
     return parts, bad
 
 

@@ -8,8 +8,9 @@ images that they lack, and in their place where they are missing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,37 +88,48 @@ class _SceneGraphId(msgspec.Struct, gc=False):
     image_id: Id
 
 
-class _Names(dict[str | None, int]):
-    """Raw name -> index into `names`, the folded names met so far."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-        self._index: dict[str, int] = {}
-
-    def __missing__(self, raw: str | None) -> int:
-        folded = fold_name(raw or "")
-        index = self._index.setdefault(folded, len(self.names))
-        if index == len(self.names):
-            self.names.append(folded)
-        self[raw] = index
-        return index
-
-
 @dataclass
 class _Columns:
     """Part of a file, or all of it, condensed.
 
-    image_id, size: of each item, its image and its number of rows. rows: arrays with one entry a
-    row. names: what the array `rows["name"]` points into. others, merged: (k, 2), see `_object_columns`.
+    rows: equally long arrays. names: what rows["name"] points into. image_id, size: of each item
+    of the file, its image and how many rows it has. others: (k, 2) row, further name of an
+    object. merged: (k, 2) row, further id of an object.
     """
 
-    image_id: np.ndarray
-    size: np.ndarray
     rows: dict[str, np.ndarray]
     names: list[str]
-    others: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
-    merged: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    image_id: np.ndarray
+    size: np.ndarray
+    others: np.ndarray
+    merged: np.ndarray
+
+
+class _Gathering:
+    """Columns that grow batch by batch."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[np.ndarray]] = defaultdict(list)
+
+    def add(self, dtype: type = np.int64, /, **columns: list) -> None:
+        for key, values in columns.items():
+            self._parts[key].append(np.array(values, dtype).ravel())
+
+    def finish(self, names: list[str]) -> _Columns:
+        arrays = {key: np.concatenate(self._parts.pop(key)) for key in list(self._parts)}
+        others, merged = (arrays.pop(key, _NONE).reshape(-1, 2) for key in ("others", "merged"))
+        image_id, size = (arrays.pop(key, _NONE) for key in ("image_id", "size"))
+        return _Columns({key: _compact(array) for key, array in arrays.items()}, names, image_id, size, others, merged)
+
+
+_NONE = np.zeros(0, np.int64)
+
+
+def _compact(array: np.ndarray) -> np.ndarray:
+    """As int32 when nothing is lost by it (nothing is, in Visual Genome)."""
+    with np.errstate(invalid="ignore"):
+        small = array.astype(np.int32)
+    return small if (small == array).all() else array
 
 
 def read_visual_genome(directory: str | Path, skip_bad_items: bool = False, workers: int | None = None) -> Annotations:
@@ -145,8 +157,8 @@ def read_visual_genome(directory: str | Path, skip_bad_items: bool = False, work
     bad = sum(count for _, count in found.values())
     parts = {kind: found[kind][0] if kind in found else [] for kind in ("objects", "relationships", "attributes")}
     if scene_graphs.exists():
-        held = [np.unique(_gather([part.image_id for part in parts[kind]])) for kind in ("objects", "relationships")]
-        ids = _gather(found["scene graph ids"][0]) if "scene graph ids" in found else None
+        held = [np.unique(_gather(part.image_id for part in parts[kind])) for kind in ("objects", "relationships")]
+        ids = np.concatenate(found["scene graph ids"][0]) if "scene graph ids" in found else None
         if ids is None or not (np.isin(ids, held[0]).all() and np.isin(ids, held[1]).all()):
             job = (scene_graphs, _SCENE_GRAPHS, partial(_scene_graph_columns, held=held))
             ((lacking, count),) = read_lists([job], skip_bad_items, workers, "scene graphs")
@@ -198,115 +210,135 @@ def _aliases(path: Path) -> dict[str, str]:
 # Condensing decoded items, in the worker processes ----------------------------------------------
 
 
-def _object_columns(items: list[_ObjectsOfImage]) -> _Columns:
-    """`others`: (row, name) for further names of an object; `merged`: (row, another id of it)."""
-    objects = [object_ for item in items for object_ in item.objects]
-    index = _Names()
-    first, others, merged = [], [], []
-    for row, object_ in enumerate(objects):
-        names = object_.names
-        if names and len(names) == 1:
-            first.append(index[names[0]])
-        else:
-            known = [number for number in map(index.__getitem__, names or [object_.name]) if index.names[number]]
-            first.append(known[0] if known else index[""])
-            others += [(row, number) for number in known[1:]]
-        if object_.merged_object_ids:
-            merged += [(row, id_) for id_ in object_.merged_object_ids]
-    rows = {key: _compact([getattr(object_, key) for object_ in objects]) for key in ("x", "y", "w", "h")}
-    rows["id"] = np.array([object_.object_id for object_ in objects], np.int64)
-    rows["name"] = np.array(first, np.int32)
-    return _Columns(
-        _image_ids(items),
-        np.array([len(item.objects) for item in items], np.int64),
-        rows,
-        index.names,
-        np.array(others, np.int64).reshape(-1, 2),
-        np.array(merged, np.int64).reshape(-1, 2),
+class _Names(dict):
+    """Raw name -> index into `names`, the folded names met so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self._index: dict[str, int] = {}
+
+    def __missing__(self, raw: str | None) -> int:
+        folded = fold_name(raw or "")
+        index = self._index.setdefault(folded, len(self.names))
+        if index == len(self.names):
+            self.names.append(folded)
+        self[raw] = index
+        return index
+
+
+def _object_columns(batches: Iterable[list[_ObjectsOfImage]]) -> _Columns:
+    columns, index, begin = _Gathering(), _Names(), 0
+    for items in batches:
+        objects = [object_ for item in items for object_ in item.objects]
+        names = [object_.names for object_ in objects]
+        first = [index[name[0]] if name and len(name) == 1 else -1 for name in names]
+        others = []
+        for row, number in enumerate(first):
+            if number < 0:
+                words = [
+                    number
+                    for number in map(index.__getitem__, names[row] or [objects[row].name])
+                    if index.names[number]
+                ]
+                first[row] = words[0] if words else index[""]
+                others += [(begin + row, number) for number in words[1:]]
+        lists = [object_.merged_object_ids for object_ in objects]
+        merged = [(begin + row, id_) for row, ids in enumerate(lists) if ids for id_ in ids]
+        columns.add(
+            image_id=[item.image_id for item in items],
+            size=[len(item.objects) for item in items],
+            id=[object_.object_id for object_ in objects],
+            name=first,
+            others=others,
+            merged=merged,
+        )
+        columns.add(np.float64, x=[object_.x for object_ in objects], y=[object_.y for object_ in objects])
+        columns.add(np.float64, w=[object_.w for object_ in objects], h=[object_.h for object_ in objects])
+        begin += len(objects)
+    return columns.finish(index.names)
+
+
+def _attribute_columns(batches: Iterable[list[_AttributesOfImage]]) -> _Columns:
+    columns, index = _Gathering(), _Names()
+    for items in batches:
+        bearers = [[object_ for object_ in item.attributes if object_.attributes] for item in items]
+        objects = [object_ for bearer in bearers for object_ in bearer]
+        columns.add(
+            image_id=[item.image_id for item in items],
+            size=[sum([len(object_.attributes) for object_ in bearer]) for bearer in bearers],
+            id=[object_.object_id for object_ in objects for _ in object_.attributes],
+            name=[index[name] for object_ in objects for name in object_.attributes],
+        )
+    return columns.finish(index.names)
+
+
+def _relationship_columns(batches: Iterable[list[_RelationshipsOfImage]]) -> _Columns:
+    columns, index = _Gathering(), _Names()
+    for items in batches:
+        edges = [edge for item in items for edge in item.relationships]
+        columns.add(
+            subject=[edge.subject.object_id for edge in edges], object=[edge.object.object_id for edge in edges]
+        )
+        _add_edges(columns, index, items, edges)
+    return columns.finish(index.names)
+
+
+def _scene_graph_columns(batches: Iterable[list[_SceneGraph]], held: list[np.ndarray]) -> tuple[_Columns, _Columns]:
+    """Objects and relationships of the images whose objects, or relationships, are not held already."""
+    columns, index, lacking = _Gathering(), _Names(), []
+    for items in batches:
+        ids = [item.image_id for item in items]
+        lacking.append([items[row] for row in np.flatnonzero(~np.isin(ids, held[0]))])
+        items = [items[row] for row in np.flatnonzero(~np.isin(ids, held[1]))]
+        edges = [edge for item in items for edge in item.relationships]
+        columns.add(subject=[edge.subject_id for edge in edges], object=[edge.object_id for edge in edges])
+        _add_edges(columns, index, items, edges)
+    return _object_columns(lacking), columns.finish(index.names)
+
+
+def _add_edges(columns: _Gathering, index: _Names, items: list[Any], edges: list[Any]) -> None:
+    columns.add(
+        image_id=[item.image_id for item in items],
+        size=[len(item.relationships) for item in items],
+        id=[-1 if edge.relationship_id is None else edge.relationship_id for edge in edges],
+        name=[index[edge.predicate] for edge in edges],
     )
 
 
-def _attribute_columns(items: list[_AttributesOfImage]) -> _Columns:
-    index = _Names()
-    ids, names, sizes = [], [], []
-    for item in items:
-        before = len(names)
-        for object_ in item.attributes:
-            if object_.attributes:
-                ids += [object_.object_id] * len(object_.attributes)
-                names += [index[name] for name in object_.attributes]
-        sizes.append(len(names) - before)
-    rows = {"id": np.array(ids, np.int64), "name": np.array(names, np.int32)}
-    return _Columns(_image_ids(items), np.array(sizes, np.int64), rows, index.names)
-
-
-def _relationship_columns(items: list[_RelationshipsOfImage]) -> _Columns:
-    edges = [edge for item in items for edge in item.relationships]
-    subjects = [edge.subject.object_id for edge in edges]
-    return _edge_columns(items, edges, subjects, [edge.object.object_id for edge in edges])
-
-
-def _scene_graph_columns(items: list[_SceneGraph], held: list[np.ndarray]) -> tuple[_Columns, _Columns]:
-    """Objects and relationships of the images whose objects, or relationships, are not held already."""
-    ids = _image_ids(items)
-    objects, relationships = ([items[i] for i in np.flatnonzero(~np.isin(ids, known))] for known in held)
-    edges = [edge for item in relationships for edge in item.relationships]
-    subjects = [edge.subject_id for edge in edges]
-    edge_columns = _edge_columns(relationships, edges, subjects, [edge.object_id for edge in edges])
-    return _object_columns(objects), edge_columns
-
-
-def _edge_columns(items: list[Any], edges: list[Any], subjects: list[int], objects: list[int]) -> _Columns:
-    index = _Names()
-    rows = {
-        "id": np.array([-1 if edge.relationship_id is None else edge.relationship_id for edge in edges], np.int64),
-        "subject": np.array(subjects, np.int64),
-        "object": np.array(objects, np.int64),
-        "name": np.array([index[edge.predicate] for edge in edges], np.int32),
-    }
-    sizes = np.array([len(item.relationships) for item in items], np.int64)
-    return _Columns(_image_ids(items), sizes, rows, index.names)
-
-
-def _image_ids(items: list[Any]) -> np.ndarray:
-    return np.array([item.image_id for item in items], np.int64)
-
-
-def _compact(values: list[float]) -> np.ndarray:
-    """As int32 when all are whole numbers (they are, in Visual Genome), else as float64."""
-    array = np.array(values, np.float64)
-    whole = array.astype(np.int32)
-    return whole if (whole == array).all() else array
+def _image_ids(batches: Iterable[list[Any]]) -> np.ndarray:
+    return np.array([item.image_id for items in batches for item in items], np.int64)
 
 
 # Joining the files by image and object id -------------------------------------------------------
 
 
-def _gather(arrays: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(arrays) if arrays else np.zeros(0, np.int64)
+def _gather(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    return np.concatenate([_NONE[:0].astype(np.int32), *arrays])
 
 
 def _concatenate(parts: list[_Columns], aliases: dict[str, str], keys: tuple[str, ...]) -> _Columns:
-    """The parts of a file as one, with canonical names. The list of parts is emptied on the way."""
+    """The parts of a file as one, with canonical names. Empties the list, so that only one copy stays."""
     index: dict[str, int] = {}
     begin = 0
     for part in parts:
-        canonical = [aliases.get(name, name) for name in part.names]
-        number = np.array([index.setdefault(name, len(index)) for name in canonical], np.int32)
-        part.rows["name"] = number[part.rows["name"]]
-        part.others[:, 1] = number[part.others[:, 1]]
-        part.others[:, 0] += begin
-        part.merged[:, 0] += begin
-        begin += len(part.rows["name"])
+        if part.rows:
+            canonical = [aliases.get(name, name) for name in part.names]
+            number = np.array([index.setdefault(name, len(index)) for name in canonical], np.int32)
+            part.rows["name"] = number[part.rows["name"]]
+            part.others[:, 1] = number[part.others[:, 1]]
+            part.others[:, 0] += begin
+            part.merged[:, 0] += begin
+            begin += len(part.rows["name"])
     columns = _Columns(
-        _gather([part.image_id for part in parts]),
-        _gather([part.size for part in parts]),
-        {key: _gather([part.rows[key] for part in parts]) for key in keys},
+        {key: _gather(part.rows[key] for part in parts if part.rows) for key in keys},
         list(index),
+        *(_gather(getattr(part, key) for part in parts) for key in ("image_id", "size")),
+        *(
+            np.concatenate([_NONE.reshape(0, 2), *(getattr(part, key) for part in parts)])
+            for key in ("others", "merged")
+        ),
     )
-    if parts:
-        columns.others = np.concatenate([part.others for part in parts])
-        columns.merged = np.concatenate([part.merged for part in parts])
     parts.clear()
     return columns
 
