@@ -18,11 +18,12 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from data.annotations import Annotations, Vocabulary, build_graph, choose_vocabulary
-from data.splits import divide, write_split
+from data.annotations import Annotations, write_splits
+from data.processes import available_cores
+from data.splits import divide
 from data.visual_genome import read_split_file, read_visual_genome
+from data.vocabulary import Vocabulary, build_graph, choose_vocabulary
 from data.vrd import read_vrd
 from formats import InputError, reports_input_errors, write_json
 from semantic_graph import SemanticActionGraph
@@ -133,11 +134,7 @@ def create(arguments: argparse.Namespace) -> None:
         write_json(output / f"{kind}_counts.json", sorted_counts(vocabulary, kind), indent=1)
     graph.save(output / "graph.pickle")
     folder = output / "data" / "data_samples"
-    for name, part in zip(SPLITS, rows, strict=True):
-        progress = tqdm(
-            annotations.records(part), f"{name} split", len(part), unit=" images", disable=None, leave=False
-        )
-        write_split(folder / f"{name}_data.json", progress)
+    write_splits([folder / f"{name}_data.json" for name in SPLITS], annotations, rows, available_cores())
     print(report(annotations, graph, rows))
     print(
         f"Wrote {output / 'graph.pickle'}, {output}/{{entity,attribute,predicate}}_counts.json and "

@@ -1,4 +1,4 @@
-"""The annotations of a data set as columns of numbers, and the choice of the vocabulary.
+"""The annotations of a data set as columns of numbers, and the split files made of them.
 
 Visual Genome has 3.8 million objects. As Python objects they would take gigabytes; as
 columns they take 200 MB, and counting and filtering them is a few array operations.
@@ -7,14 +7,20 @@ columns they take 200 MB, and counting and filtering them is a few array operati
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
 
+import msgspec
 import numpy as np
+from tqdm import tqdm
 
-from data.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord
-from formats import InputError
-from semantic_graph import SemanticActionGraph
+from data.processes import in_order
+from data.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord, open_split
+
+PART_IMAGES = 500  # that a process encodes at a time
 
 
 @dataclass
@@ -101,170 +107,97 @@ class Annotations:
         self.image_names = [self.image_names[row] for row in rows]
         self.image_ids = self.image_ids[rows]
 
-    def records(self, rows: np.ndarray) -> Iterator[ImageRecord]:
-        """The images of these rows as the records of a split file."""
-        object_start = np.searchsorted(self.object_image, np.arange(len(self.image_ids) + 1))
-        attribute_start = np.searchsorted(self.attribute_object, np.arange(len(self.object_id) + 1))
-        image_of_relationship = self.object_image[self.relationship_subject]
-        relationship_start = np.searchsorted(image_of_relationship, np.arange(len(self.image_ids) + 1))
-        for row in rows.tolist():
-            a, b = object_start[row], object_start[row + 1]
-            starts = attribute_start[a : b + 1]
-            words = [self.attribute_names[i] for i in self.attribute_name[starts[0] : starts[-1]].tolist()]
-            ends = (starts - starts[0]).tolist()
-            ids = self.object_id[a:b].tolist()
-            objects = [
-                ObjectRecord(id_, *box, self.entity_names[name], words[first:last])
-                for id_, box, name, first, last in zip(
-                    ids,
-                    _plain_boxes(self.object_box[a:b]),
-                    self.object_name[a:b].tolist(),
-                    ends,
-                    ends[1:],
-                    strict=False,
-                )
-            ]
-            c, d = relationship_start[row], relationship_start[row + 1]
-            relationships = [
-                RelationshipRecord(id_, self.predicate_names[predicate], ids[subject], ids[object_])
-                for id_, predicate, subject, object_ in zip(
-                    self.relationship_id[c:d].tolist(),
-                    self.relationship_predicate[c:d].tolist(),
-                    (self.relationship_subject[c:d] - a).tolist(),
-                    (self.relationship_object[c:d] - a).tolist(),
-                    strict=True,
-                )
-            ]
-            yield ImageRecord(self.image_names[row], Labels(int(self.image_ids[row]), objects, relationships))
+    def parts(self, size: int) -> Iterator[Annotations]:
+        """`size` images at a time as annotations of their own (views, not copies)."""
+        bounds = np.append(np.arange(0, len(self.image_ids), size), len(self.image_ids))
+        objects = np.searchsorted(self.object_image, bounds)
+        attributes = np.searchsorted(self.attribute_object, objects)
+        relationships = np.searchsorted(self.object_image[self.relationship_subject], bounds)
+        for (i, j), (a, b), (c, d), (e, f) in zip(
+            *map(pairwise, (bounds, objects, attributes, relationships)), strict=True
+        ):
+            yield replace(
+                self,
+                image_names=self.image_names[i:j],
+                image_ids=self.image_ids[i:j],
+                object_image=self.object_image[a:b] - i,
+                object_id=self.object_id[a:b],
+                object_box=self.object_box[a:b],
+                object_name=self.object_name[a:b],
+                attribute_object=self.attribute_object[c:d] - a,
+                attribute_name=self.attribute_name[c:d],
+                relationship_id=self.relationship_id[e:f],
+                relationship_subject=self.relationship_subject[e:f] - a,
+                relationship_predicate=self.relationship_predicate[e:f],
+                relationship_object=self.relationship_object[e:f] - a,
+                entity_aliases={},
+                predicate_aliases={},
+                dropped=Counter(),
+            )
+
+    def records(self) -> Iterator[ImageRecord]:
+        """The images as the records of a split file."""
+        images = np.arange(len(self.image_ids) + 1)
+        object_start = np.searchsorted(self.object_image, images).tolist()
+        relationship_start = np.searchsorted(self.object_image[self.relationship_subject], images).tolist()
+        attribute_start = np.searchsorted(self.attribute_object, np.arange(len(self.object_id) + 1)).tolist()
+        words = [self.attribute_names[i] for i in self.attribute_name.tolist()]
+        attributes = [words[a:b] for a, b in pairwise(attribute_start)]
+        ids = self.object_id.tolist()
+        names = [self.entity_names[i] for i in self.object_name.tolist()]
+        boxes = zip(*(_plain_numbers(side) for side in self.object_box.T), strict=True)
+        objects = [
+            ObjectRecord(id_, x, y, w, h, name, own)
+            for id_, (x, y, w, h), name, own in zip(ids, boxes, names, attributes, strict=True)
+        ]
+        relationships = [
+            RelationshipRecord(id_, self.predicate_names[predicate], ids[subject], ids[object_])
+            for id_, predicate, subject, object_ in zip(
+                self.relationship_id.tolist(),
+                self.relationship_predicate.tolist(),
+                self.relationship_subject.tolist(),
+                self.relationship_object.tolist(),
+                strict=True,
+            )
+        ]
+        for name, id_, (a, b), (c, d) in zip(
+            self.image_names, self.image_ids.tolist(), pairwise(object_start), pairwise(relationship_start), strict=True
+        ):
+            yield ImageRecord(name, Labels(id_, objects[a:b], relationships[c:d]))
 
 
-def _plain_boxes(boxes: np.ndarray) -> list[list[int | float]]:
-    """(k, 4) boxes as lists; whole numbers are written as integers."""
-    if (boxes == np.floor(boxes)).all():
-        return boxes.astype(np.int64).tolist()
-    return [[int(value) if value == int(value) else value for value in box] for box in boxes.tolist()]
+def _plain_numbers(values: np.ndarray) -> list[int | float]:
+    """Whole numbers as integers."""
+    whole = values.astype(np.int64)
+    if (whole == values).all():
+        return whole.tolist()
+    return [int(value) if value == int(value) else value for value in values.tolist()]
 
 
-@dataclass
-class Vocabulary:
-    """The names that enter the graph, {name: count}, in the graph's order."""
-
-    entities: dict[str, int]
-    attributes: dict[str, int]
-    predicates: dict[str, int]
-
-
-def choose_vocabulary(annotations: Annotations, counted: np.ndarray, minimum: int) -> Vocabulary:
-    """Cut the annotations down to the names seen at least `minimum` times; return these with their counts.
-
-    counted: (n,) bool, the images that are counted (the training split). Entities are chosen
-    first. Attributes and predicates are counted on what is left, so that every count equals
-    what a reader of the split files would count. An object with several names takes the first
-    that is in the vocabulary. Names are ordered by falling count, then by name; a data set with
-    its own lists of names (VRD) keeps their order, and at a minimum of 1 keeps all of them.
-
-    Changes `annotations` in place. Raises InputError when no entity is seen often enough.
-    """
-    counts = np.bincount(
-        annotations.object_name[counted[annotations.object_image]], minlength=len(annotations.entity_names)
-    )
-    enough = counts >= max(minimum, 1)
-    if annotations.annotation_categories is not None and minimum <= 1:
-        enough[:] = True
-    if not enough.any():
-        most = counts.max(initial=0)
-        raise InputError(
-            f"no entity name occurs {minimum} times in the {int(counted.sum())} images that are counted "
-            f"(the most frequent: {most}); use a smaller --min_occurances"
-        )
-    _take_first_known_name(annotations, enough)
-    annotations.keep_objects({f"its name is seen fewer than {minimum} times": enough[annotations.object_name]})
-
-    # One attribute given twice to one object is one attribute.
-    pairs = annotations.attribute_object.astype(np.int64) * max(len(annotations.attribute_names), 1)
-    first = np.zeros(len(pairs), bool)
-    first[np.unique(pairs + annotations.attribute_name, return_index=True)[1]] = True
-    annotations.keep_attributes(first, "given twice to one object")
-    attribute_counts = np.bincount(
-        annotations.attribute_name[counted[annotations.object_image[annotations.attribute_object]]],
-        minlength=len(annotations.attribute_names),
-    )
-    enough_attribute = attribute_counts >= max(minimum, 1)
-    annotations.keep_attributes(
-        enough_attribute[annotations.attribute_name], f"its name is seen fewer than {minimum} times"
-    )
-    predicate_counts = np.bincount(
-        annotations.relationship_predicate[counted[annotations.object_image[annotations.relationship_subject]]],
-        minlength=len(annotations.predicate_names),
-    )
-    enough_predicate = predicate_counts >= max(minimum, 1)
-    if annotations.annotation_predicates is not None and minimum <= 1:
-        enough_predicate[:] = True
-    annotations.keep_relationships(
-        enough_predicate[annotations.relationship_predicate], f"its predicate is seen fewer than {minimum} times"
-    )
-
-    counts = np.bincount(
-        annotations.object_name[counted[annotations.object_image]], minlength=len(annotations.entity_names)
-    )
-    own_order = annotations.annotation_categories is not None
-    entities, annotations.object_name = _renumber(
-        annotations.entity_names, counts, enough, annotations.object_name, own_order
-    )
-    attributes, annotations.attribute_name = _renumber(
-        annotations.attribute_names, attribute_counts, enough_attribute, annotations.attribute_name, False
-    )
-    predicates, annotations.relationship_predicate = _renumber(
-        annotations.predicate_names, predicate_counts, enough_predicate, annotations.relationship_predicate, own_order
-    )
-    annotations.entity_names, annotations.attribute_names = list(entities), list(attributes)
-    annotations.predicate_names = list(predicates)
-    return Vocabulary(entities, attributes, predicates)
+def write_splits(paths: Sequence[Path], annotations: Annotations, rows: Sequence[np.ndarray], workers: int) -> None:
+    """Write split files, one pass over the images. rows: for each path, the image rows that go into it."""
+    split_of = np.full(len(annotations.image_ids), -1)
+    for number, part in enumerate(rows):
+        split_of[part] = number
+    split_parts = np.split(split_of, range(PART_IMAGES, len(split_of), PART_IMAGES))
+    tasks = zip(annotations.parts(PART_IMAGES), split_parts, strict=True)
+    with (
+        ExitStack() as stack,
+        tqdm(total=len(split_of), desc="splits", unit=" images", disable=None, leave=False) as bar,
+        in_order(_encode, tasks, workers if len(split_of) > 4 * PART_IMAGES else 1) as results,
+    ):
+        writers = [stack.enter_context(open_split(path)) for path in paths]
+        for texts in results:
+            for number, text in texts:
+                writers[number](text)
+            bar.update(PART_IMAGES)
 
 
-def _take_first_known_name(annotations: Annotations, known: np.ndarray) -> None:
-    """Give each object whose first name is unknown the first of its other names that is known."""
-    others = annotations.other_names[known[annotations.other_names[:, 1]]]
-    rows, first = np.unique(others[:, 0], return_index=True)
-    unknown = ~known[annotations.object_name[rows]]
-    annotations.object_name[rows[unknown]] = others[first[unknown], 1]
-    annotations.other_names = annotations.other_names[:0]
-
-
-def _renumber(
-    names: list[str], counts: np.ndarray, keep: np.ndarray, column: np.ndarray, own_order: bool
-) -> tuple[dict[str, int], np.ndarray]:
-    """Kept names in vocabulary order with their counts, and the column of name indices in that order."""
-    kept = np.flatnonzero(keep)
-    if not own_order:
-        kept = np.array(sorted(kept.tolist(), key=lambda i: (-counts[i], names[i])), dtype=np.int64)
-    index = np.full(len(names), -1, np.int64)
-    index[kept] = np.arange(len(kept))
-    return {names[i]: int(counts[i]) for i in kept.tolist()}, index[column].astype(np.int32)
-
-
-def build_graph(annotations: Annotations, counted: np.ndarray) -> SemanticActionGraph:
-    """The graph of what `choose_vocabulary` left, from the images where the (n,) mask is true."""
-    c, a, p = map(len, (annotations.entity_names, annotations.attribute_names, annotations.predicate_names))
-    bearer = annotations.attribute_object[counted[annotations.object_image[annotations.attribute_object]]]
-    attribute = annotations.attribute_name[counted[annotations.object_image[annotations.attribute_object]]]
-    keys, counts = np.unique(annotations.object_name[bearer].astype(np.int64) * a + attribute, return_counts=True)
-    attribute_edges = np.stack([*np.unravel_index(keys, (c, max(a, 1))), counts], axis=1)
-
-    chosen = counted[annotations.object_image[annotations.relationship_subject]]
-    subject = annotations.object_name[annotations.relationship_subject[chosen]].astype(np.int64)
-    object_ = annotations.object_name[annotations.relationship_object[chosen]]
-    keys = (subject * p + annotations.relationship_predicate[chosen]) * c + object_
-    keys, counts = np.unique(keys, return_counts=True)
-    predicate_edges = np.stack([*np.unravel_index(keys, (c, max(p, 1), c)), counts], axis=1)
-    return SemanticActionGraph(
-        annotations.entity_names,
-        annotations.attribute_names,
-        annotations.predicate_names,
-        attribute_edges,
-        predicate_edges,
-        annotations.entity_aliases,
-        annotations.predicate_aliases,
-        annotations.annotation_categories,
-        annotations.annotation_predicates,
-    )
+def _encode(task: tuple[Annotations, np.ndarray]) -> list[tuple[int, bytes]]:
+    """(split, JSON of its images one a line) for each split that has some of the images."""
+    annotations, split_of = task
+    encode = msgspec.json.Encoder().encode
+    lines: dict[int, list[bytes]] = {}
+    for record, split in zip(annotations.records(), split_of.tolist(), strict=True):
+        lines.setdefault(split, []).append(encode(record))
+    return [(split, b",\n".join(text)) for split, text in lines.items() if split >= 0]

@@ -13,10 +13,7 @@ from __future__ import annotations
 import gc
 import os
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +22,7 @@ import msgspec
 import numpy as np
 from tqdm import tqdm
 
+from data.processes import in_order
 from formats import InputError
 
 RANGE_BYTES = 8 << 20  # what a process is given at a time
@@ -90,29 +88,6 @@ def read_lists(
     for (path, type_, condense), layout, parts, good in zip(jobs, layouts, found, whole, strict=True):
         answer.append((parts, 0) if good else _read_carefully(path, layout, type_, condense, skip_bad_items))
     return answer
-
-
-@contextmanager
-def in_order(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int) -> Iterator[Iterator[Any]]:
-    """The results of `function` for each task, in their order, made by `workers` processes (1: by this one)."""
-    if workers == 1 or len(tasks) < 2:
-        yield map(function, tasks)
-        return
-    pool = ProcessPoolExecutor(min(workers, len(tasks)))
-    try:
-        yield _ahead(pool, function, tasks, 3 * workers)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _ahead(pool: ProcessPoolExecutor, function: Callable, tasks: Sequence[Any], ahead: int) -> Iterator[Any]:
-    """Results in order, with only so many tasks under way that what waits to be taken stays small."""
-    waiting = deque(pool.submit(function, task) for task in tasks[:ahead])
-    for task in tasks[ahead:]:
-        yield waiting.popleft().result()
-        waiting.append(pool.submit(function, task))
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _look_at(path: Path) -> _Layout:

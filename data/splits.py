@@ -8,7 +8,8 @@ asked for, so a split of 100 000 images opens at once and takes no memory to spe
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -123,17 +124,29 @@ def _check_references(path: Path, index: int, record: ImageRecord) -> None:
                 )
 
 
-def write_split(path: str | Path, records: Iterable[ImageRecord | bytes]) -> int:
-    """Write records (or records already encoded as JSON bytes) one a line, atomically. Returns how many."""
-    count = 0
-    encode = msgspec.json.Encoder().encode
+@contextmanager
+def open_split(path: str | Path) -> Iterator[Callable[[bytes], None]]:
+    """Write a split file, atomically. Yields a function that adds images, as JSON with `,` between them."""
     with atomic_write(path) as file:
-        file.write(b"[")
+        separator = b"[\n"
+
+        def add(text: bytes) -> None:
+            nonlocal separator
+            file.write(separator)
+            file.write(text)
+            separator = b",\n"
+
+        yield add
+        file.write(b"\n]\n" if separator == b",\n" else b"[]\n")
+
+
+def write_split(path: str | Path, records: Iterable[ImageRecord]) -> int:
+    """Write records, one a line, atomically. Returns how many there were."""
+    count = 0
+    with open_split(path) as add:
         for record in records:
-            file.write(b",\n" if count else b"\n")
-            file.write(record if isinstance(record, bytes) else encode(record))
+            add(msgspec.json.encode(record))
             count += 1
-        file.write(b"\n]\n")
     return count
 
 

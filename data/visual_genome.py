@@ -7,7 +7,6 @@ images that they lack, and in their place where they are missing.
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 
 from data.annotations import Annotations
 from data.json_list import ItemType, read_lists
+from data.processes import available_cores
 from formats import InputError, read_json
 from semantic_graph import fold_name, read_aliases
 
@@ -140,7 +140,7 @@ def read_visual_genome(directory: str | Path, skip_bad_items: bool = False, work
     the result does not depend on it. Raises InputError naming file, item and byte.
     """
     directory = Path(directory)
-    workers = workers or _cores()
+    workers = workers or available_cores()
     entity_aliases = _aliases(directory / "object_alias.txt")
     predicate_aliases = _aliases(directory / "relationship_alias.txt")
     scene_graphs = directory / "scene_graphs.json"
@@ -197,10 +197,6 @@ class _SplitFile(msgspec.Struct):
     train: list[Id]
     validation: list[Id]
     test: list[Id]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _aliases(path: Path) -> dict[str, str]:
