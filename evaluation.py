@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -125,14 +126,13 @@ class _Columns:
         self.boxes: list[float] = []
         self.scores: list[float] = []
 
-    def add(self, image: int, names: tuple[str, ...], boxes: tuple[Box, ...], score: float = 0.0) -> None:
-        """One row. A name that is new gets the next number of the vocabulary."""
-        self.image.append(image)
-        for name in names:
-            self.labels.append(self.vocabulary.setdefault(name, len(self.vocabulary)))
-        for corners in boxes:
-            self.boxes += corners
-        self.scores.append(score)
+    def extend(self, image: int, names: Iterable[str], boxes: Iterable[Box], scores: Sequence[float]) -> None:
+        """One row a score, its names and boxes in a row. A name that is new gets the next number of the vocabulary."""
+        number, vocabulary = self.vocabulary.setdefault, self.vocabulary
+        self.image += [image] * len(scores)
+        self.labels += [number(name, len(vocabulary)) for name in names]
+        self.boxes += chain.from_iterable(boxes)
+        self.scores += scores
 
     def phrases(self) -> Phrases:
         labels, boxes = self.shape
@@ -157,14 +157,23 @@ def truth_scenes(
         if record.image_name in images:
             raise InputError(f"{source}: image {record.image_name!r} is there twice; keep one of them")
         image = images[record.image_name] = len(images)
-        names = {thing.object_id: thing.name for thing in record.labels.objects}
-        corners = {thing.object_id: _corners(thing) for thing in record.labels.objects}
-        for thing in record.labels.objects:
-            for attribute in thing.attributes:
-                attributes.add(image, (thing.name, attribute), (corners[thing.object_id],))
-        for edge in record.labels.relationships:
-            labels = names[edge.subject_id], edge.predicate, names[edge.object_id]
-            relationships.add(image, labels, (corners[edge.subject_id], corners[edge.object_id]))
+        things = {thing.object_id: thing for thing in record.labels.objects}
+        edges = [
+            (things[edge.subject_id], edge.predicate, things[edge.object_id]) for edge in record.labels.relationships
+        ]
+        marks = [(thing, attribute) for thing in record.labels.objects for attribute in thing.attributes]
+        relationships.extend(
+            image,
+            (name for subject, predicate, other in edges for name in (subject.name, predicate, other.name)),
+            (_corners(thing) for subject, _, other in edges for thing in (subject, other)),
+            [0.0] * len(edges),
+        )
+        attributes.extend(
+            image,
+            (name for thing, attribute in marks for name in (thing.name, attribute)),
+            (_corners(thing) for thing, _ in marks),
+            [0.0] * len(marks),
+        )
     return images, Scenes(relationships.phrases(), attributes.phrases())
 
 
@@ -188,10 +197,18 @@ def prediction_scenes(
         except msgspec.ValidationError as error:
             raise InputError(f"{source}: image {name!r} has the wrong shape: {error}") from None
         image = images[name]
-        for r in found.relationships:
-            relationships.add(image, (r.subject, r.predicate, r.object), (r.subject_box, r.object_box), r.score)
-        for a in found.attributes:
-            attributes.add(image, (a.entity, a.attribute), (a.box,), a.score)
+        relationships.extend(
+            image,
+            (name for r in found.relationships for name in (r.subject, r.predicate, r.object)),
+            (box for r in found.relationships for box in (r.subject_box, r.object_box)),
+            [r.score for r in found.relationships],
+        )
+        attributes.extend(
+            image,
+            (name for a in found.attributes for name in (a.entity, a.attribute)),
+            (a.box for a in found.attributes),
+            [a.score for a in found.attributes],
+        )
     scenes = Scenes(relationships.phrases(), attributes.phrases())
     for kind, phrases in zip(Scenes._fields, scenes, strict=True):
         _check_numbers(phrases, list(images), f"{source}: {kind}")
