@@ -26,7 +26,7 @@ from skipthoughts.tables import open_table
 from skipthoughts.tokenizer import tokenize
 
 # At once: phrases, words of one phrase (it may be a book), words altogether.
-_BATCH, _STEPS, _WORDS = 256, 256, 4096
+_BATCH, _STEPS, _WORDS = 256, 256, 2048
 
 
 class SentenceEncoder(nn.Module):
@@ -110,7 +110,7 @@ class _Skip:
     def _pieces(self, numbers: np.ndarray) -> Iterator[Tensor]:
         for start in range(0, numbers.shape[1], _STEPS):
             rows, inverse = np.unique(numbers[:, start : start + _STEPS].T, return_inverse=True)
-            vectors = torch.from_numpy(np.asarray(self.table[rows], np.float32)).to(self.device)
+            vectors = torch.from_numpy(self.table.rows(rows)).to(self.device)
             yield vectors[torch.from_numpy(inverse).to(self.device)].view(-1, len(numbers), vectors.shape[1])
 
 
@@ -158,8 +158,8 @@ class Encoder:
         digest = hashlib.blake2b(b"skip-thought vectors 1", digest_size=16)
         digest.update("\n".join(self._numbers).encode())
         for part in self._parts:
-            rows = np.unique(np.linspace(0, len(part.table) - 1, 64).astype(np.int64))
-            digest.update(np.asarray(part.table[rows], np.float32).tobytes())
+            rows = np.unique(np.linspace(0, part.table.shape[0] - 1, 64).astype(np.int64))
+            digest.update(part.table.rows(rows))
             for name, value in part.recurrent.to_original().items():
                 digest.update(name.encode())
                 digest.update(value)

@@ -26,8 +26,28 @@ from formats import InputError, atomic_write
 _DOWNLOAD = "download it again"
 
 
-def open_table(path: str | Path) -> np.ndarray:
-    """Map a word table of shape (words, numbers a word), of floats.
+class WordTable:
+    """A word table on disk, of `shape` (words, numbers a word)."""
+
+    def __init__(self, pages: mmap.mmap, start: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.shape = shape
+        self._pages = pages
+        self._table = np.ndarray(shape, dtype, buffer=pages, offset=start)
+        self._advise("MADV_RANDOM")  # words lie anywhere: reading ahead would fill the memory for nothing
+
+    def rows(self, numbers: np.ndarray) -> np.ndarray:
+        """The vectors of the words of these numbers: float32 (len(numbers), shape[1])."""
+        vectors = self._table[numbers].astype(np.float32, copy=False)
+        self._advise("MADV_DONTNEED")  # out of this process; the system may keep the pages
+        return vectors
+
+    def _advise(self, advice: str) -> None:
+        if hasattr(mmap, advice):  # not on Windows
+            self._pages.madvise(getattr(mmap, advice))
+
+
+def open_table(path: str | Path) -> WordTable:
+    """Map a word table of floats.
 
     An old pickled-object table is first rewritten as `<name>.plain.npy` beside it, or in a
     temporary file where its folder cannot be written. Raises InputError when the file is
@@ -62,7 +82,7 @@ def _read_header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype
     return shape, dtype
 
 
-def _map(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype, path: Path) -> np.ndarray:
+def _map(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype, path: Path) -> WordTable:
     if len(shape) != 2 or 0 in shape or dtype.kind != "f":
         raise InputError(f"{path}: holds {dtype} of shape {shape}, not a row of floats for every word; {_DOWNLOAD}")
     start = file.tell()
@@ -70,12 +90,10 @@ def _map(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype, path: Path) -
     if os.fstat(file.fileno()).st_size < length:
         raise InputError(f"{path}: is cut off; {_DOWNLOAD}")
     pages = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ)
-    if hasattr(mmap, "MADV_RANDOM"):  # words lie anywhere: reading ahead would fill the memory for nothing
-        pages.madvise(mmap.MADV_RANDOM)
-    return np.ndarray(shape, dtype, buffer=pages, offset=start)
+    return WordTable(pages, start, shape, dtype)
 
 
-def _rewrite_object_table(file: IO[bytes], path: Path, plain: Path, stamp: int) -> np.ndarray:
+def _rewrite_object_table(file: IO[bytes], path: Path, plain: Path, stamp: int) -> WordTable:
     """Rewrite the object table open in `file` as the plain table `plain`, and map that one."""
     start = file.tell()
     try:

@@ -8,6 +8,7 @@ uni_skip.npz.pkl, ...       the options `dim` (of one direction) and `dim_word`
 
 from __future__ import annotations
 
+import io
 import pickle
 import zipfile
 from pathlib import Path
@@ -53,12 +54,13 @@ def require_files(directory: str | Path, models: tuple[str, ...]) -> None:
 def read_dictionary(directory: str | Path) -> list[str]:
     """The words in the tables' order. Raises InputError when the file is not UTF-8 or lacks `UNK`."""
     path = Path(directory) / "dictionary.txt"
-    try:
-        text = read_bytes(path).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text at byte {error.start}; download it again") from None
-    # Not splitlines(): a word may contain one of Unicode's rarer line ends.
-    words = [line.strip() for line in text.removesuffix("\n").split("\n")]
+    words = []
+    # Line by line in bytes: a word may contain one of Unicode's rarer line ends, and the file is large.
+    for number, line in enumerate(io.BytesIO(read_bytes(path)), start=1):
+        try:
+            words.append(line.decode("utf-8").strip())
+        except UnicodeDecodeError:
+            raise InputError(f"{path}: line {number} is not UTF-8 text; download it again") from None
     if UNKNOWN not in words:
         raise InputError(f"{path}: lacks the word {UNKNOWN}, which stands for all unknown ones; download it again")
     return words
