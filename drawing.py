@@ -19,7 +19,7 @@ from formats import InputError, atomic_write
 from graph_comparison import mark, with_missed
 from graph_dot import neighbourhood_dot, scene_graph_dot, shown
 from graph_page import standalone_page
-from scene_graph_files import Graph
+from scene_graph_files import Graph, checked_graph
 from semantic_graph import SemanticActionGraph
 
 __all__ = ["draw_boxes", "draw_graph", "draw_neighbourhood"]
@@ -52,9 +52,10 @@ def draw_graph(
     ground_truth: the annotated graph of the same image; hits, predictions that are not annotated and
     what was missed are then told apart. image: the photo, shown with its boxes beside the graph.
     min_score, max_relationships: see `graph_dot.shown`; they do not thin out the ground truth.
-    Raises InputError for another ending, or when no program to draw with is installed.
+    Raises InputError for another ending, a graph that is not one, or when no program to draw with is installed.
     """
     ending = check_ending(output)
+    graph = checked_graph(graph, "the graph to draw")
     items = shown(graph, min_score, max_relationships)
     if ending == ".html":
         content = standalone_page(graph, ground_truth, image, items).encode()

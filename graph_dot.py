@@ -44,9 +44,14 @@ def plain_text(value: object, longest: int | None = None) -> str:
     return text or "(empty)"
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 object", "2 objects"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def label_text(value: object) -> str:
     """Text from data for an HTML-like DOT label, inert: markup, entities and `\\N` are shown as they are."""
-    return escape_xml(plain_text(value, LONGEST_LABEL)).replace("\\", "&#92;")
+    return escape_xml(plain_text(value, LONGEST_LABEL)).replace("\\", "\\\\")
 
 
 def shown(graph: Graph, min_score: float | None = None, max_relationships: int | None = None) -> dict[str, list[int]]:
@@ -104,9 +109,9 @@ def scene_graph_dot(
         name = f"{prefix}{LETTERS[kind]}{index}"
         label = f"<B>{label_text(text)}</B>" if kind == "object" else label_text(text)
         if number is not None:
-            label = f'<FONT POINT-SIZE="10">{number} </FONT>' + label
+            label = f'<FONT POINT-SIZE="10.5">{number} </FONT>' + label
         if score is not None:
-            label += f'<FONT POINT-SIZE="9.5" COLOR="#4c5360"> {score:.2f}</FONT>'
+            label += f'<FONT POINT-SIZE="10.5" COLOR="#4c5360"> {score:.2f}</FONT>'
         look = dict(SHAPES[kind])
         if status:
             colour = STATUS_COLOURS[status]
@@ -227,7 +232,7 @@ def neighbourhood_dot(
             names[key] = name
         label = f"<B>{label_text(text)}</B>" if kind_ == "object" or is_word else label_text(text)
         if times is not None:
-            label += f'<FONT POINT-SIZE="9.5" COLOR="#4c5360"> {times:,}</FONT>'
+            label += f'<FONT POINT-SIZE="10.5" COLOR="#4c5360"> {times:,}</FONT>'
         emphasis = {"penwidth": "2", "color": INK, "fontsize": "16"} if is_word else {}
         dot.node(name, f"<{label}>", **(SHAPES[kind_] | emphasis))
         titles[name] = title or plain_text(text)

@@ -21,7 +21,7 @@ from PIL import Image
 from box_drawing import COLOURS, data_uri, text_colour
 from dot_program import escape_xml, to_svg
 from graph_comparison import hits_at, mark
-from graph_dot import SIGNS, STATUS_WORDS, plain_text, scene_graph_dot, shown
+from graph_dot import SIGNS, STATUS_WORDS, counted, plain_text, scene_graph_dot, shown
 from scene_graph_files import Graph
 
 ASSETS = Path(__file__).resolve().parent / "graphviz" / "gallery_assets"
@@ -80,8 +80,11 @@ def image_page(
     drawn = {"prediction": items or shown(graph, max_relationships=DRAWN_RELATIONSHIPS)}
     if truth is not None:
         drawn["truth"] = shown(truth)
+    numbered = any(o["w"] > 0 and o["h"] > 0 for value in graphs.values() for o in value["objects"])
     panels = [
-        _panel(titles[side], side, graphs[side], drawn[side]) for side in ("truth", "prediction") if side in graphs
+        _panel(titles[side], side, graphs[side], drawn[side], numbered or None)
+        for side in ("truth", "prediction")
+        if side in graphs
     ]
     width, height = size
     alternative = escape_xml(f"Photo {title}")
@@ -136,7 +139,7 @@ def extent(*graphs: Graph | None) -> tuple[int, int]:
 
 def script_json(value: Any) -> str:
     """JSON that can stand inside a <script> element: nothing in it can end the element."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
@@ -160,13 +163,14 @@ def _for_page(graph: Graph) -> dict[str, Any]:
     }
 
 
-def _panel(title: str, side: str, graph: Graph, items: dict[str, list[int]]) -> str:
+def _panel(title: str, side: str, graph: Graph, items: dict[str, list[int]], numbered: bool | None) -> str:
     """A graph with its heading, zoom buttons and legend."""
-    source, titles = scene_graph_dot(graph, items, numbered=True, prefix=f"{side[0]}-", legend=False)
+    source, titles = scene_graph_dot(graph, items, numbered=numbered, prefix=f"{side[0]}-", legend=False)
     markup, _, _ = to_svg(source, titles)
     markup = re.sub(r' id="(graph|edge)\d+"', "", markup)  # two graphs stand in one page
     drawn, there = len(items["relationships"]), len(graph["relationships"])
-    count = f"{drawn} of {there} relationships" if drawn < there else f"{there} relationships"
+    count = f"{drawn} of {there} relationships" if drawn < there else counted(there, "relationship")
+    count = f"{counted(len(items['objects']), 'object')}, {count}"
     legend = "".join(f'<span class="is-{kind}">{kind}</span>' for kind in ("object", "attribute", "predicate"))
     statuses = {item.get("status") for kind in items for item in graph[kind]}
     legend += "".join(
@@ -175,7 +179,7 @@ def _panel(title: str, side: str, graph: Graph, items: dict[str, list[int]]) -> 
         if status in statuses
     )
     return f"""<section class="panel" aria-label="{title}">
-      <div class="panel-head"><h2>{title}</h2><p>{len(items["objects"])} objects, {count}</p>
+      <div class="panel-head"><h2>{title}</h2><p>{count}</p>
         <div class="zoom"><button type="button" data-zoom="out" aria-label="Smaller">−</button>
         <button type="button" data-zoom="in" aria-label="Larger">+</button>
         <button type="button" data-zoom="fit">Fit</button></div></div>

@@ -148,14 +148,9 @@ class SemanticActionGraph:
         self.predicate_aliases = dict(predicate_aliases or {})
         self.annotation_categories = None if annotation_categories is None else list(annotation_categories)
         self.annotation_predicates = None if annotation_predicates is None else list(annotation_predicates)
-        self._exact = {
-            kind: {name: index for index, name in enumerate(names)}
-            for kind, names in (
-                ("entity", self.entities),
-                ("attribute", self.attributes),
-                ("predicate", self.predicates),
-            )
-        }
+        self._entity_index = {name: index for index, name in enumerate(self.entities)}
+        self._attribute_index = {name: index for index, name in enumerate(self.attributes)}
+        self._predicate_index = {name: index for index, name in enumerate(self.predicates)}
         category, attribute, count = self.attribute_edges.T
         self._attribute_rows = _Rows(category, attribute, count, len(self.attributes))
         subject, predicate, object_, count = self.predicate_edges.T
@@ -170,22 +165,15 @@ class SemanticActionGraph:
 
     def entity_index(self, name: str, exact: bool = False) -> int:
         """Index of an entity name, -1 if unknown. Not exact: folded, and through the alias groups."""
-        return self._index("entity", name, exact, self.entity_aliases)
+        return _look_up(self._entity_index, name, exact, self.entity_aliases)
 
     def attribute_index(self, name: str, exact: bool = False) -> int:
         """Index of an attribute name, -1 if unknown. Not exact: folded."""
-        return self._index("attribute", name, exact, {})
+        return _look_up(self._attribute_index, name, exact, {})
 
     def predicate_index(self, name: str, exact: bool = False) -> int:
         """Index of a predicate name, -1 if unknown. Not exact: folded, and through the alias groups."""
-        return self._index("predicate", name, exact, self.predicate_aliases)
-
-    def _index(self, kind: str, name: str, exact: bool, aliases: Mapping[str, str]) -> int:
-        indices = self._exact[kind]
-        if exact or name in indices:
-            return indices.get(name, -1)
-        folded = fold_name(name)
-        return indices.get(aliases.get(folded, folded), -1)
+        return _look_up(self._predicate_index, name, exact, self.predicate_aliases)
 
     # Batch queries --------------------------------------------------------------------------
 
@@ -275,6 +263,13 @@ class SemanticActionGraph:
             file.annotation_categories,
             file.annotation_predicates,
         )
+
+
+def _look_up(indices: Mapping[str, int], name: str, exact: bool, aliases: Mapping[str, str]) -> int:
+    if exact or name in indices:
+        return indices.get(name, -1)
+    folded = fold_name(name)
+    return indices.get(aliases.get(folded, folded), -1)
 
 
 def _sorted_rows(edges: np.ndarray, width: int) -> np.ndarray:

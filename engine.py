@@ -1,0 +1,247 @@
+"""Training and testing, from the first image to the last file written."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+import ranks
+from checkpoint import load_checkpoint, save_checkpoint
+from data.splits import Split
+from environment import SceneGraphEnvironment
+from formats import InputError, atomic_write
+from learning_curve import draw_learning_curves
+from options import RUN_FLAGS
+from q_learning import Learner, LearningOptions, epsilon_at
+from replay_memory import ReplayMemory
+from results import graphs, score
+from scene_graph_files import write_image_states
+from scenes import SceneSet
+from training import Trainer
+from walk import Found, Policy, walk
+from wiring import (
+    Parts,
+    check_description,
+    description,
+    make_agent,
+    make_features,
+    make_network,
+    make_scenes,
+    open_detections,
+)
+
+LOG_COLUMNS = (
+    "epoch", "transitions", "epsilon", "reward", "loss", "loss_attribute", "loss_predicate", "loss_entity", "seconds",
+    "transitions_per_second", "validation_relationship_R50", "validation_relationship_R100",
+    "validation_attribute_R50", "validation_attribute_R100",
+)  # fmt: skip
+
+
+class Stopped(Exception):
+    """The user asked the run to end; a checkpoint is written."""
+
+
+def walk_over(
+    parts: Parts, policy: Policy, scenes: SceneSet, images: Sequence[int], progress: str | None
+) -> list[Found]:
+    """A greedy walk, the images divided among the ranks. Rank 0 gets every rank's findings, the others []."""
+    mine = np.asarray(images)[ranks.rank() :: ranks.world_size()]
+    arguments = parts.arguments
+    found = walk(
+        policy,
+        parts.action_sets,
+        scenes,
+        parts.graph,
+        parts.rules,
+        mine,
+        num_slots=128,
+        predicates_per_pair=arguments.predicates_per_pair,
+        attributes_per_step=arguments.attributes_per_step,
+        progress=progress,
+    )
+    return ranks.gather(found)
+
+
+class Training:
+    """One training run: its parts, its files, how it stops and goes on."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts, arguments = parts, parts.arguments
+        self.output = Path(arguments.output_dir)
+        detections = open_detections(arguments.train_detections, parts.graph) if arguments.train_detections else None
+        self.scenes = make_scenes(parts, Split(arguments.train_data), detections)
+        features, self.images = make_features(parts, self.scenes, arguments.images_dir)
+        self.validation = make_scenes(parts, Split(arguments.validation_data))
+        self.validation_features, self.validation_images = None, np.zeros(0, dtype=np.int64)
+        if len(self.validation):
+            self.validation_features, self.validation_images = make_features(
+                parts, self.validation, arguments.images_dir
+            )
+        learning = LearningOptions(
+            discount_factor=arguments.discount_factor,
+            double_dqn=arguments.double_dqn,
+            learn_from=arguments.learn_from,
+            batch_size=arguments.batch_size,
+            replay_buffer_minimum_number_samples=arguments.replay_buffer_minimum_number_samples,
+            samples_per_transition=arguments.samples_per_transition,
+            target_update_frequency=arguments.target_update_frequency,
+            seed=arguments.seed,
+        )
+        network, target = make_network(parts), make_network(parts)
+        optimizer = torch.optim.RMSprop(network.parameters(), lr=arguments.learning_rate)
+        slots = ranks.share(arguments.batch_size, "--batch_size")
+        env = SceneGraphEnvironment(self.scenes, parts.graph, slots, parts.rules)
+        capacity = max(arguments.replay_buffer_capacity // ranks.world_size(), 1)
+        self.learner = Learner(make_agent(parts, network, self.scenes, features), target, optimizer, learning)
+        self.trainer = Trainer(env, self.learner, ReplayMemory(capacity, slots, env.dtype))
+        self.rows: list[dict[str, Any]] = []
+        self.best = -1.0
+        self.within_epoch = False
+        self.stop_requested = False
+        self.saved_at = time.monotonic()
+
+    # ---- checkpoints
+
+    def save(self) -> None:
+        """Write last.pt: with it the run goes on bit for bit."""
+        trainers = ranks.gather(self.trainer.state_dict())
+        if ranks.rank() == 0:
+            content = self._networks() | {
+                "target": self.learner.target_network.state_dict(),
+                "optimizer": self.learner.optimizer.state_dict(),
+                "trainers": trainers,
+                "rows": self.rows,
+                "best": self.best,
+                "within_epoch": self.within_epoch,
+            }
+            save_checkpoint(self.output / "last.pt", content)
+        self.saved_at = time.monotonic()
+
+    def _networks(self) -> dict[str, Any]:
+        arguments = {key: value for key, value in vars(self.parts.arguments).items() if key not in RUN_FLAGS}
+        network = self.learner.agent.network.state_dict()
+        return {"network": network, "arguments": arguments, "description": description(self.parts)}
+
+    def resume(self) -> None:
+        """Take up the run of last.pt. Raises InputError when it was another run."""
+        path = self.output / "last.pt"
+        saved = load_checkpoint(path)
+        check_description(self.parts, saved["description"], path)
+        now = vars(self.parts.arguments)
+        changed = [key for key, value in saved["arguments"].items() if now.get(key) != value]
+        if changed:
+            names = ", ".join(f"--{key} {saved['arguments'][key]}" for key in changed)
+            raise InputError(f"{path}: was trained with {names}; resume with the same flags")
+        if len(saved["trainers"]) != ranks.world_size():
+            raise InputError(f"{path}: was trained by {len(saved['trainers'])} processes; resume with as many")
+        self.learner.agent.network.load_state_dict(saved["network"])
+        self.learner.target_network.load_state_dict(saved["target"])
+        self.learner.optimizer.load_state_dict(saved["optimizer"])
+        self.trainer.load_state_dict(saved["trainers"][ranks.rank()])
+        self.rows, self.best, self.within_epoch = saved["rows"], saved["best"], saved["within_epoch"]
+
+    def _pause(self) -> None:
+        """Between two steps: write a checkpoint when it is time; end when the user asked for it."""
+        due = time.monotonic() - self.saved_at > 60 * self.parts.arguments.checkpoint_minutes and ranks.rank() == 0
+        if ranks.world_size() > 1:
+            flags = ranks.total(torch.tensor([int(self.stop_requested), int(due)]))
+            stop, due = bool(flags[0]), bool(flags[1])
+        else:
+            stop = self.stop_requested
+        if stop or due:
+            self.save()
+        if stop:
+            raise Stopped
+
+    # ---- the run
+
+    def run(self) -> None:
+        """Train until --num_epochs are done. Ctrl-C ends with a checkpoint."""
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, self._request_stop)
+        arguments, trainer = self.parts.arguments, self.trainer
+        while trainer.epoch < arguments.num_epochs:
+            epsilon = epsilon_at(trainer.epoch, arguments.epsilon, arguments.epsilon_anneal_rate, arguments.epsilon_end)
+            if not self.within_epoch:
+                trainer.begin_epoch(self.images)
+                self.within_epoch = True
+            title = f"epoch {trainer.epoch + 1}/{arguments.num_epochs}"
+            quiet = None if ranks.rank() == 0 else True
+            with tqdm(total=len(self.images), desc=title, unit="image", disable=quiet) as bar:
+                trainer.run_epoch(epsilon, bar, self._pause)
+            self.within_epoch = False
+            self._end_epoch(epsilon)
+            if self.stop_requested:
+                raise Stopped
+
+    def _request_stop(self, *_: Any) -> None:
+        self.stop_requested = True
+
+    def _end_epoch(self, epsilon: float) -> None:
+        agent = self.learner.agent
+        agent.network.eval()
+        row = {"epoch": self.trainer.epoch, "epsilon": epsilon} | self.trainer.sums.row()
+        found: list[Found] = []
+        if len(self.validation_images):
+            walker = make_agent(self.parts, agent.network, self.validation, self.validation_features)
+            found = walk_over(self.parts, walker, self.validation, self.validation_images, None)
+        recall = 0.0
+        if ranks.rank() == 0 and found:
+            merged = merge(found)
+            tasks = score(merged, self.validation, self.parts.graph, self.validation_images)
+            for task in ("relationship", "attribute"):
+                for n, value in tasks[task]["recall"].items():
+                    row[f"validation_{task}_R{n}"] = value
+            measured = [row[f"validation_{task}_R50"] for task in ("relationship", "attribute")]
+            recall = float(np.mean([value for value in measured if value is not None] or [0.0]))
+            write_image_states(
+                self.output / "image_states.pickle",
+                *graphs(merged, self.validation, self.parts.graph, self.validation_images),
+            )
+        self.rows.append(row)
+        if ranks.rank() == 0:
+            if recall >= self.best:
+                self.best = recall
+                save_checkpoint(self.output / "best.pt", self._networks())
+            self._write_log()
+            print(summary(row), flush=True)
+        self.save()
+
+    def _write_log(self) -> None:
+        with atomic_write(self.output / "log.csv", "w") as file:
+            writer = csv.DictWriter(file, LOG_COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(
+                {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
+                for row in self.rows
+            )
+        draw_learning_curves([self.output / "log.csv"], self.output / "learning_curve.png")
+
+
+def summary(row: dict[str, Any]) -> str:
+    """One line about an epoch."""
+    text = (
+        f"epoch {row['epoch']}: epsilon {row['epsilon']:.3g}, {row['transitions']} transitions "
+        f"({row['transitions_per_second']:.0f}/s), reward a step {row['reward']:.3f}, loss {row['loss']:.4g}"
+    )
+    for task in ("relationship", "attribute"):
+        if row.get(f"validation_{task}_R50") is not None:
+            text += f", validation {task} R@50 {row[f'validation_{task}_R50']:.2f}"
+    return text
+
+
+def merge(found: list[Found]) -> Found:
+    """The findings of several ranks as one."""
+    merged = []
+    for parts in zip(*found, strict=True):
+        parts = [part for part in parts if part]
+        merged.append({key: np.concatenate([part[key] for part in parts]) for key in parts[0]} if parts else {})
+    return Found(*merged)

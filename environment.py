@@ -1,0 +1,392 @@
+"""The walk over an image's objects: states, adaptive action sets, rewards (Liang et al. 2017, section 3).
+
+Many images step together. Slot b of the environment walks through its own queue of images; all
+slots advance in one call, and every rule below is an array operation over the slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from phrase_keys import PhraseKeys
+from scenes import Scene, SceneSet
+from semantic_graph import SemanticActionGraph
+
+OBJECT_REWARD = 5.0
+PENALTY = -1.0
+NOT_QUEUED = np.iinfo(np.int32).max // 2
+LISTED_ATTRIBUTES = 20  # a state record lists so many attributes of its subject (given; annotated)
+LISTED_PREDICATES = 8  # and so many annotated predicates of its pair
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What an episode follows; the defaults are the paper's."""
+
+    maximum_objects_per_subject: int = 5
+    maximum_steps: int = 300
+    maximum_action_set_size: int = 20
+    positive_reward: float = 1.0  # for a right attribute or predicate
+    next_object_reward: str = "new_object"  # or "relationship": +5 when the pair is annotated (not in the paper)
+
+
+def state_dtype(rules: Rules) -> np.dtype:
+    """What a state is made of, as a NumPy record: numbers to look vectors up by, never the vectors.
+
+    -1 pads lists and means "none". `attributes_right` and `predicates_right` are the actions that earn the
+    positive reward. `entities` are the categories of the next-object action set
+    (number of entities = Terminal), `instances` the object each stands for, `entity_rewards` what
+    taking it would earn. `history` holds phrase keys (`PhraseKeys`): the last two
+    relationship phrases of the pair, then the last two attribute phrases of the subject.
+    """
+    width = rules.maximum_action_set_size + 1
+    return np.dtype(
+        [
+            ("scene", "i4"),
+            ("subject", "i2"),
+            ("object", "i2"),
+            ("subject_category", "i2"),
+            ("object_category", "i2"),
+            ("subject_box", "f4", 4),
+            ("object_box", "f4", 4),
+            ("extent", "f4", 4),  # the box that holds all the image's instances
+            ("history", "i8", 4),
+            ("attributes_given", "i2", LISTED_ATTRIBUTES),
+            ("attributes_right", "i2", LISTED_ATTRIBUTES),
+            ("predicates_right", "i2", LISTED_PREDICATES),
+            ("entities", "i2", width),
+            ("instances", "i2", width),
+            ("entity_rewards", "f4", width),
+        ]
+    )
+
+
+class SceneGraphEnvironment:
+    """Episodes over the images of `scenes`, `num_slots` at a time.
+
+    assign(queues)  give each slot its images; slots without any stay idle
+    states()        records of the active slots, in slot order
+    step(...)       take one action triple in each active slot
+    """
+
+    def __init__(self, scenes: SceneSet, graph: SemanticActionGraph, num_slots: int, rules: Rules) -> None:
+        self.scenes = scenes
+        self.graph = graph
+        self.rules = rules
+        self.num_slots = num_slots
+        self.dtype = state_dtype(rules)
+        self.terminal = len(graph.entities)
+        self.keys = PhraseKeys(graph)
+        self.queues: list[np.ndarray] = [np.zeros(0, dtype=np.int64)] * num_slots
+        b = num_slots
+        self.position = np.zeros(b, dtype=np.int64)  # how many images of its queue a slot has begun
+        self.scene = np.full(b, -1, dtype=np.int64)
+        self.active = np.zeros(b, dtype=bool)
+        self.subject = np.full(b, -1, dtype=np.int64)
+        self.object = np.full(b, -1, dtype=np.int64)
+        self.num_mined = np.zeros(b, dtype=np.int64)
+        self.num_steps = np.zeros(b, dtype=np.int64)
+        self.num_queued = np.zeros(b, dtype=np.int32)
+        self.extent = np.zeros((b, 4), dtype=np.float32)
+        self._allocate(n=8, k=1, m=8, t=8, r=8)
+
+    # ---- memory: one row a slot, padded to the largest image seen so far
+
+    def _shapes(self, n: int, k: int, m: int, t: int, r: int) -> dict[str, tuple[tuple[int, ...], str, int]]:
+        return {
+            "boxes": ((n, 4), "f4", 0),
+            "candidates": ((n, k), "i4", -1),
+            "candidate_scores": ((n, k), "f4", 0),
+            "neighbours": ((n, n), "?", 0),
+            "confidence_rank": ((n,), "i4", 0),
+            "category": ((n,), "i4", -1),  # as far as it is settled
+            "queue_place": ((n,), "i4", NOT_QUEUED),  # breadth first: order in which objects were mined
+            "was_subject": ((n,), "?", 1),  # padding counts as done
+            "mined": ((n,), "?", 0),  # H_S of the current subject
+            "attribute_history": ((n, LISTED_ATTRIBUTES), "i2", -1),  # H_A, latest first
+            "pair_predicate": ((n, n), "i2", -1),
+            "gt_categories": ((m,), "i4", -2),
+            "gt_overlaps": ((m, n), "?", 0),
+            "gt_found": ((m,), "?", 1),
+            "gt_attributes": ((t, 2), "i4", -1),
+            "gt_relationships": ((r, 3), "i4", -1),
+        }
+
+    def _allocate(self, **sizes: int) -> None:
+        old = getattr(self, "sizes", None)
+        self.sizes = sizes
+        for name, (shape, dtype, fill) in self._shapes(**sizes).items():
+            array = np.full((self.num_slots, *shape), fill, dtype=dtype)
+            if old is not None:
+                previous = getattr(self, name)
+                array[tuple(slice(0, length) for length in previous.shape)] = previous
+            setattr(self, name, array)
+
+    def _load(self, slot: int, scene: Scene) -> None:
+        n, m = len(scene.boxes), len(scene.gt_categories)
+        needed = {
+            "n": n,
+            "k": scene.candidates.shape[1],
+            "m": m,
+            "t": len(scene.gt_attributes),
+            "r": len(scene.gt_relationships),
+        }
+        if any(needed[key] > self.sizes[key] for key in needed):
+            self._allocate(**{key: max(needed[key], self.sizes[key]) for key in needed})
+        for name, (_, _, fill) in self._shapes(**self.sizes).items():
+            getattr(self, name)[slot] = fill
+        k, t, r = needed["k"], needed["t"], needed["r"]
+        self.boxes[slot, :n] = scene.boxes
+        self.candidates[slot, :n, :k] = scene.candidates
+        self.candidate_scores[slot, :n, :k] = scene.candidate_scores
+        self.neighbours[slot, :n, :n] = scene.neighbours
+        self.confidence_rank[slot, np.argsort(-scene.candidate_scores[:, 0], kind="stable")] = np.arange(n)
+        self.category[slot, :n] = scene.candidates[:, 0]
+        self.was_subject[slot, :n] = False
+        self.gt_categories[slot, :m] = scene.gt_categories
+        self.gt_overlaps[slot, :m, :n] = scene.gt_overlaps
+        self.gt_found[slot, :m] = False
+        self.gt_attributes[slot, :t] = scene.gt_attributes
+        self.gt_relationships[slot, :r] = scene.gt_relationships
+        self.extent[slot, :2] = scene.boxes[:, :2].min(axis=0)
+        self.extent[slot, 2:] = scene.boxes[:, 2:].max(axis=0)
+        self.num_steps[slot] = self.num_queued[slot] = 0
+
+    # ---- episodes
+
+    def assign(self, queues: Sequence[np.ndarray]) -> None:
+        """Start over: slot b walks through the images `queues[b]` (indices into scenes) in order."""
+        self.queues = [np.asarray(queue, dtype=np.int64) for queue in queues]
+        self.position[:] = 0
+        self._begin_images(np.arange(self.num_slots))
+
+    def _begin_images(self, slots: np.ndarray) -> None:
+        """Each slot's next image that has an instance to start from; idle when its queue is empty."""
+        begun = []
+        for slot in slots:
+            self.active[slot] = False
+            while self.position[slot] < len(self.queues[slot]):
+                index = int(self.queues[slot][self.position[slot]])
+                self.position[slot] += 1
+                scene = self.scenes[index]
+                if len(scene.boxes):
+                    self._load(slot, scene)
+                    self.scene[slot] = index
+                    self.active[slot] = True
+                    begun.append(slot)
+                    break
+        if begun:
+            self._take_next_subject(np.array(begun))
+
+    def _take_next_subject(self, slots: np.ndarray) -> np.ndarray:
+        """Breadth first: the object mined earliest, else the most confident one, that was no subject yet.
+
+        Returns bool (len(slots),): True where every instance has been a subject.
+        """
+        order = np.where(
+            self.queue_place[slots] < NOT_QUEUED, self.queue_place[slots], NOT_QUEUED + self.confidence_rank[slots]
+        )
+        order = np.where(self.was_subject[slots], np.iinfo(np.int32).max, order)
+        subject = order.argmin(axis=1)
+        finished = self.was_subject[slots, subject]
+        self.subject[slots] = subject
+        self.object[slots] = -1
+        self.was_subject[slots, subject] = True
+        self.mined[slots] = False
+        self.num_mined[slots] = 0
+        going, instance = slots[~finished], subject[~finished]
+        self._settle(going, instance, self.category[going, instance])
+        return finished
+
+    def _matches(self, slots: np.ndarray, instance: np.ndarray, category: np.ndarray) -> np.ndarray:
+        """Ground-truth objects that the instances overlap: the same category, IoU >= 0.5. (len(slots), m) bool."""
+        return self.gt_overlaps[slots, :, instance] & (self.gt_categories[slots] == category[:, None])
+
+    def _settle(self, slots: np.ndarray, instance: np.ndarray, category: np.ndarray) -> None:
+        """The agent stands on `instance`: from now on it bears `category`, and what it overlaps is found."""
+        score = np.where(
+            self.candidates[slots, instance] == category[:, None], self.candidate_scores[slots, instance], 0
+        )
+        self.category[slots, instance] = category
+        self.candidates[slots, instance] = -1
+        self.candidates[slots, instance, 0] = category
+        self.candidate_scores[slots, instance, 0] = score.max(axis=1)
+        self.gt_found[slots] |= self._matches(slots, instance, category)
+
+    # ---- states
+
+    def states(self) -> np.ndarray:
+        """State records (`state_dtype`) of the active slots."""
+        slots = np.flatnonzero(self.active)
+        subject, object_ = self.subject[slots], self.object[slots]
+        has_object = object_ >= 0
+        state = np.zeros(len(slots), dtype=self.dtype)
+        if not len(slots):
+            return state
+        state["scene"] = self.scene[slots]
+        state["subject"], state["object"] = subject, object_
+        state["subject_category"] = self.category[slots, subject]
+        state["object_category"] = np.where(has_object, self.category[slots, object_], -1)
+        state["subject_box"] = self.boxes[slots, subject]
+        state["object_box"] = np.where(has_object[:, None], self.boxes[slots, object_], 0)
+        state["extent"] = self.extent[slots]
+        state["attributes_given"] = self.attribute_history[slots, subject]
+        state["history"] = self._history(slots, state)
+        subject_matches = self._matches(slots, subject, self.category[slots, subject])
+        object_matches = self._matches(slots, object_, state["object_category"].astype(np.int64))
+        state["attributes_right"] = self._attributes_right(slots, subject_matches)
+        state["predicates_right"] = self._predicates_right(slots, subject_matches, object_matches)
+        self._next_objects(slots, state, subject_matches)
+        return state
+
+    def _history(self, slots: np.ndarray, state: np.ndarray) -> np.ndarray:
+        subject, object_ = self.subject[slots], self.object[slots]
+        s, o = state["subject_category"].astype(np.int64), state["object_category"].astype(np.int64)
+        forward = self.pair_predicate[slots, subject, object_]
+        backward = self.pair_predicate[slots, object_, subject]
+        has_object = object_ >= 0
+        return np.stack(
+            [
+                np.where(has_object & (backward >= 0), self.keys.relationship(o, backward, s), -1),
+                np.where(has_object & (forward >= 0), self.keys.relationship(s, forward, o), -1),
+                self.keys.attribute(self.attribute_history[slots, subject, 0], s),
+                self.keys.attribute(self.attribute_history[slots, subject, 1], s),
+            ],
+            axis=1,
+        )
+
+    def _attributes_right(self, slots: np.ndarray, subject_matches: np.ndarray) -> np.ndarray:
+        """Attributes that earn +1, as a padded list."""
+        annotated = self.gt_attributes[slots]
+        right = np.take_along_axis(subject_matches, annotated[..., 0], axis=1) & (annotated[..., 1] >= 0)
+        return _first(right, annotated[..., 1], LISTED_ATTRIBUTES)
+
+    def _predicates_right(self, slots: np.ndarray, subjects: np.ndarray, objects: np.ndarray) -> np.ndarray:
+        """Predicates that earn +1, as a padded list."""
+        annotated = self.gt_relationships[slots]
+        right = (
+            np.take_along_axis(subjects, annotated[..., 0], axis=1)
+            & np.take_along_axis(objects, annotated[..., 2], axis=1)
+            & (annotated[..., 1] >= 0)
+        )
+        return _first(right, annotated[..., 1], LISTED_PREDICATES)
+
+    def _next_objects(self, slots: np.ndarray, state: np.ndarray, subject_matches: np.ndarray) -> None:
+        """The next-object action set: categories of N(s) \\ H_S, most confident first, then Terminal."""
+        subject = self.subject[slots]
+        available = self.neighbours[slots, subject] & ~self.mined[slots]
+        available &= (self.num_mined[slots] < self.rules.maximum_objects_per_subject)[:, None]
+        scores = np.where(available[..., None] & (self.candidates[slots] >= 0), self.candidate_scores[slots], -1.0)
+        k = scores.shape[2]
+        scores = scores.reshape(len(slots), -1)
+        order = np.argsort(-scores, axis=1, kind="stable")
+        scores = np.take_along_axis(scores, order, axis=1)
+        categories = np.take_along_axis(self.candidates[slots].reshape(len(slots), -1), order, axis=1)
+        # several instances of one category: choosing the category takes the most confident
+        row = np.arange(len(slots))[:, None]
+        first_place = np.full((len(slots), self.terminal + 1), -1, dtype=np.int32)
+        backwards = np.arange(order.shape[1])[::-1]
+        first_place[row, categories[:, ::-1]] = np.where(scores[:, ::-1] >= 0, backwards, -1)
+        listed = (scores >= 0) & (first_place[row, categories] == np.arange(order.shape[1]))
+        width = self.rules.maximum_action_set_size
+        entities = _first(listed, categories, width)
+        instances = _first(listed, order // k, width)
+
+        chosen = np.where(instances >= 0, instances, 0)
+        overlaps = self.gt_overlaps[row, :, chosen] & (self.gt_categories[slots][:, None] == entities[..., None])
+        if self.rules.next_object_reward == "new_object":
+            right = (overlaps & ~self.gt_found[slots][:, None]).any(axis=2)
+        else:
+            annotated = self.gt_relationships[slots]
+            from_subject = np.take_along_axis(subject_matches, annotated[..., 0], axis=1) & (annotated[..., 1] >= 0)
+            objects = np.broadcast_to(annotated[:, None, :, 2], (len(slots), width, annotated.shape[1]))
+            right = (np.take_along_axis(overlaps, objects, axis=2) & from_subject[:, None]).any(axis=2)
+        count = (entities >= 0).sum(axis=1)
+        state["entities"], state["instances"], state["entity_rewards"] = -1, -1, PENALTY
+        state["entities"][:, :width], state["instances"][:, :width] = entities, instances
+        state["entity_rewards"][:, :width] = np.where(right, OBJECT_REWARD, PENALTY)
+        state["entities"][np.arange(len(slots)), count] = self.terminal
+
+    # ---- steps
+
+    def step(
+        self, state: np.ndarray, attribute: np.ndarray, predicate: np.ndarray, entity: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Take (g_a, g_p, g_c) in every active slot; `state` is what `states()` just gave.
+
+        attribute, predicate: (n,) indices, -1 where the action set is empty; entity: (n,) category or Terminal.
+        Returns rewards float32 (n, 3) for attribute, predicate, next object (0 where none was taken)
+        and done bool (n,), True where that image's episode ended.
+        """
+        slots = np.flatnonzero(self.active)
+        subject, object_ = self.subject[slots], self.object[slots]
+        place = (state["entities"] == entity[:, None]).argmax(axis=1)
+        rewards = np.zeros((len(slots), 3), dtype=np.float32)
+        positive = self.rules.positive_reward
+        for column, action, right in ((0, attribute, "attributes_right"), (1, predicate, "predicates_right")):
+            hit = (state[right] == action[:, None]).any(axis=1)
+            rewards[:, column] = np.where(action < 0, 0, np.where(hit, positive, PENALTY))
+        rewards[:, 2] = state["entity_rewards"][np.arange(len(slots)), place]
+
+        given = slots[attribute >= 0], subject[attribute >= 0]
+        self.attribute_history[(*given, slice(1, None))] = self.attribute_history[(*given, slice(0, -1))]
+        self.attribute_history[(*given, 0)] = attribute[attribute >= 0]
+        related = predicate >= 0
+        self.pair_predicate[slots[related], subject[related], object_[related]] = predicate[related]
+
+        self.num_steps[slots] += 1
+        moves = entity != self.terminal
+        self._mine(
+            slots[moves], state["instances"][np.arange(len(slots)), place][moves].astype(np.int64), entity[moves]
+        )
+        done = np.zeros(len(slots), dtype=bool)
+        done[~moves] = self._take_next_subject(slots[~moves])
+        done |= self.num_steps[slots] >= self.rules.maximum_steps
+        if done.any():
+            self._begin_images(slots[done])
+        return rewards, done
+
+    def _mine(self, slots: np.ndarray, instance: np.ndarray, category: np.ndarray) -> None:
+        """Make `instance` the current object: its category is settled, it joins the queue of subjects."""
+        self._settle(slots, instance, category)
+        self.mined[slots, instance] = True
+        self.num_mined[slots] += 1
+        self.object[slots] = instance
+        new = self.queue_place[slots, instance] == NOT_QUEUED
+        self.num_queued[slots] += new
+        self.queue_place[slots[new], instance[new]] = self.num_queued[slots[new]]
+
+    # ---- checkpoints
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Everything that changes, as arrays; `load_state_dict` goes on from there bit for bit."""
+        names = [*self._shapes(**self.sizes), *_SLOT_ARRAYS]
+        lengths = np.array([len(queue) for queue in self.queues], dtype=np.int64)
+        return {name: getattr(self, name).copy() for name in names} | {
+            "queue_lengths": lengths,
+            "queues": np.concatenate(self.queues),
+            "sizes": np.array([self.sizes[key] for key in "nkmtr"]),
+        }
+
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        self._allocate(**dict(zip("nkmtr", state["sizes"].tolist(), strict=True)))
+        for name in [*self._shapes(**self.sizes), *_SLOT_ARRAYS]:
+            setattr(self, name, state[name].copy())
+        self.queues = np.split(state["queues"], np.cumsum(state["queue_lengths"])[:-1])
+
+
+_SLOT_ARRAYS = (
+    "position", "scene", "active", "subject", "object", "num_mined", "num_steps", "num_queued", "extent",
+)  # fmt: skip
+
+
+def _first(mask: np.ndarray, values: np.ndarray, width: int) -> np.ndarray:
+    """The first `width` values of each row where mask holds, padded -1: (n, c), (n, c) -> (n, width)."""
+    place = np.cumsum(mask, axis=1) - 1
+    row, column = np.nonzero(mask & (place < width))
+    out = np.full((len(mask), width), -1, dtype=values.dtype)
+    out[row, place[row, column]] = values[row, column]
+    return out

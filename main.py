@@ -1,0 +1,62 @@
+"""Train, test and use the agent. `python main.py -h` shows every flag."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import torch
+
+import ranks
+from checkpoint import load_checkpoint
+from engine import Stopped, Training
+from formats import InputError, reports_input_errors
+from options import MODEL_FLAGS, parse
+from testing import find_checkpoint, test
+from wiring import make_parts
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of --device; with several processes on a machine with GPUs each takes its own."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"--device {name}: is no device; give cpu, cuda or cuda:1") from None
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise InputError(f"--device {name}: this machine has no CUDA device; give --device cpu")
+        if device.index is None:
+            device = torch.device("cuda", ranks.local_rank())
+        torch.cuda.set_device(device)
+    return device
+
+
+@reports_input_errors
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line."""
+    arguments = parse(argv)
+    device = choose_device(arguments.device)
+    with ranks.process_group(device):
+        if arguments.train:
+            run = Training(make_parts(arguments, device))
+            if arguments.resume:
+                run.resume()
+            try:
+                run.run()
+            except Stopped:
+                if ranks.rank() == 0:
+                    print(f"\nStopped; {run.output / 'last.pt'} is written. Go on with the same command and --resume.")
+                return 130
+        path = find_checkpoint(arguments)
+        if path is not None and (arguments.test or arguments.predict):
+            saved = load_checkpoint(path)["arguments"]
+            arguments = parse(argv, {key: saved[key] for key in MODEL_FLAGS if key in saved})
+        if arguments.test:
+            test(make_parts(arguments, device))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

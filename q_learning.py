@@ -1,0 +1,147 @@
+"""Deep Q-learning: targets and losses of the three kinds of actions (Liang et al. 2017, section 3.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from environment import PENALTY
+from ranks import world_size
+from vrl_model import Agent, QNetwork, greedy
+
+
+@dataclass(frozen=True)
+class LearningOptions:
+    """How the agent learns; the defaults are the paper's where it gives any."""
+
+    discount_factor: float = 0.9
+    double_dqn: bool = False
+    learn_from: str = "taken"  # or "all": every action of the adaptive set has its reward (not in the paper)
+    batch_size: int = 64
+    replay_buffer_minimum_number_samples: int = 1000
+    samples_per_transition: float = 1.0
+    target_update_frequency: int = 500
+    seed: int = 0
+
+
+def epsilon_at(epoch: int, start: float = 1.0, rate: float = 0.045, end: float = 0.1) -> float:
+    """Exploration in an epoch (from 0): falls by `rate` an epoch from `start` to `end`, then stays."""
+    return max(end, start - rate * epoch)
+
+
+def max_allowed(q: torch.Tensor, allowed: torch.Tensor, scored_by: torch.Tensor | None = None) -> torch.Tensor:
+    """max over the action set, 0 where it is empty: (n, k), bool (n, k) -> (n,).
+
+    scored_by: Double DQN (van Hasselt et al. 2016): the maximising action is chosen by `q`, its value taken from here.
+    """
+    if not q.shape[1]:
+        return q.new_zeros(len(q))
+    action = greedy(q, allowed)
+    values = (q if scored_by is None else scored_by).gather(1, action.clamp(min=0)[:, None])[:, 0]
+    return torch.where(action >= 0, values, 0.0)
+
+
+class Learner:
+    """Q-learning with experience replay and a target network."""
+
+    def __init__(
+        self, agent: Agent, target_network: QNetwork, optimizer: torch.optim.Optimizer, options: LearningOptions
+    ) -> None:
+        self.agent, self.target_network, self.optimizer, self.options = agent, target_network, optimizer, options
+        self.updates = 0
+        # one process of several averages its gradients with the others'
+        self.trained = DistributedDataParallel(agent.network) if world_size() > 1 else agent.network
+        target_network.load_state_dict(agent.network.state_dict())
+        target_network.requires_grad_(False).eval()
+
+    def bootstrap(self, transitions: np.ndarray) -> torch.Tensor:
+        """lambda max Q(f', g'; theta-) for the three kinds of actions, (n, 3); 0 at the end of an episode."""
+        agent, device = self.agent, self.agent.device
+        states = transitions["next_state"]
+        inputs = agent.encoder(states, device)
+        sets = agent.action_sets(states)
+        target = self.target_network.q_values(*self.target_network(*inputs))
+        chooser = agent.network.q_values(*agent.network(*inputs)) if self.options.double_dqn else None
+        values = []
+        for i, allowed in enumerate(sets):
+            mask = torch.from_numpy(allowed).to(device)
+            values.append(max_allowed(target[i] if chooser is None else chooser[i], mask, target[i]))
+        going = torch.from_numpy(~transitions["done"]).to(device)
+        return self.options.discount_factor * torch.stack(values, dim=1) * going[:, None]
+
+    def losses(self, transitions: np.ndarray) -> torch.Tensor:
+        """The three losses (attribute, predicate, next object), (3,), each averaged over the transitions."""
+        agent, device = self.agent, self.agent.device
+        agent.network.eval()
+        with torch.no_grad():
+            bootstrap = self.bootstrap(transitions)
+        agent.network.train()
+        states = transitions["state"]
+        outputs, future = self.trained(*agent.encoder(states, device))
+        if self.options.learn_from == "all":
+            learned = agent.action_sets(states)
+            rewards = all_rewards(states, [q.shape[1] for q in outputs], agent.network.rewards)
+        else:
+            learned, rewards = taken_rewards(transitions, [q.shape[1] for q in outputs])
+        learned = [torch.from_numpy(mask).to(device) for mask in learned]
+        rewards = [torch.from_numpy(reward).to(device) for reward in rewards]
+        if future is None:
+            losses = [
+                _mean_over(F.mse_loss(q, r + b[:, None], reduction="none"), mask)
+                for q, r, b, mask in zip(outputs, rewards, bootstrap.T, learned, strict=True)
+            ]
+            return torch.stack(losses)
+        losses = []
+        for i, (z, r, mask) in enumerate(zip(outputs, rewards, learned, strict=True)):
+            right = (r > PENALTY).to(z.dtype)
+            fit = F.binary_cross_entropy_with_logits(z, right, reduction="none")
+            losses.append(_mean_over(fit, mask) + F.mse_loss(future[:, i], bootstrap[:, i]))
+        return torch.stack(losses)
+
+    def update(self, transitions: np.ndarray) -> torch.Tensor:
+        """One gradient step on a batch of transitions. Returns the three losses, (3,), detached."""
+        losses = self.losses(transitions)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.sum().backward()
+        self.optimizer.step()
+        self.updates += 1
+        if self.updates % self.options.target_update_frequency == 0:
+            self.target_network.load_state_dict(self.agent.network.state_dict())
+        return losses.detach()
+
+
+def _mean_over(loss: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean over the masked actions of each transition, then over transitions: (n, k), bool (n, k) -> ()."""
+    return ((loss * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)).mean()
+
+
+def taken_rewards(transitions: np.ndarray, widths: list[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The taken actions as masks, and their rewards: three bool (n, k) and three float32 (n, k)."""
+    masks, rewards = [], []
+    for i, width in enumerate(widths):
+        action = transitions["action"][:, i]
+        row = np.flatnonzero(action >= 0)
+        mask = np.zeros((len(action), width), dtype=bool)
+        reward = np.zeros((len(action), width), dtype=np.float32)
+        mask[row, action[row]] = True
+        reward[row, action[row]] = transitions["reward"][row, i]
+        masks.append(mask)
+        rewards.append(reward)
+    return masks, rewards
+
+
+def all_rewards(states: np.ndarray, widths: list[int], rewards: tuple[tuple[float, float], ...]) -> list[np.ndarray]:
+    """The reward of every action, three float32 (n, k); outside the action sets the numbers mean nothing."""
+    row = np.arange(len(states))[:, None]
+    out = []
+    for width, (low, high), field in zip(widths[:2], rewards, ("attributes_right", "predicates_right"), strict=False):
+        reward = np.full((len(states), width + 1), low, dtype=np.float32)  # the last column takes the padding
+        reward[row, states[field]] = high
+        out.append(reward[:, :-1])
+    reward = np.full((len(states), widths[2] + 1), rewards[2][0], dtype=np.float32)
+    reward[row, states["entities"]] = states["entity_rewards"]
+    return [*out, reward[:, :-1]]

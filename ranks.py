@@ -1,0 +1,69 @@
+"""One process of several: what rank this is, and sums over all of them. Without torchrun there is one, rank 0."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from formats import InputError
+
+
+def rank() -> int:
+    """This process's number, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def local_rank() -> int:
+    """This process's number on its machine, from 0."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def world_size() -> int:
+    """How many processes work together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+@contextmanager
+def process_group(device: torch.device, minutes: float = 30) -> Iterator[None]:
+    """Join the processes that torchrun started, if it did; leave them at the end.
+
+    minutes: how long a rank waits for the others before the job ends with an error.
+    """
+    if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(minutes=minutes))
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def total(values: torch.Tensor) -> torch.Tensor:
+    """The sum of `values` over all ranks, on each of them."""
+    if world_size() > 1:
+        values = values.clone()
+        dist.all_reduce(values)
+    return values
+
+
+def gather(value: Any) -> list[Any]:
+    """Every rank's `value` (plain data, arrays, tensors), in rank order; rank 0 gets the list, the others []."""
+    if world_size() == 1:
+        return [value]
+    out: list[Any] | None = [None] * world_size() if rank() == 0 else None
+    dist.gather_object(value, out)
+    return out or []
+
+
+def share(count: int, what: str) -> int:
+    """`count` divided by the number of ranks. Raises InputError when it does not divide."""
+    if count % world_size():
+        raise InputError(f"{what} {count}: does not divide by {world_size()} processes; choose a multiple")
+    return count // world_size()

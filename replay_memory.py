@@ -1,0 +1,56 @@
+"""Experience replay (Liang et al. 2017, section 3.4; Mnih et al. 2015).
+
+A transition keeps what its two states are made of (`environment.state_dtype`), not their vectors:
+20 000 transitions take a few megabytes where the vectors would take two gigabytes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def transition_dtype(state: np.dtype) -> np.dtype:
+    """(state, action triple, three rewards, next state, whether the episode ended there)."""
+    return np.dtype([("state", state), ("action", "i2", 3), ("reward", "f4", 3), ("next_state", state), ("done", "?")])
+
+
+class ReplayMemory:
+    """The latest `capacity` transitions, in equal shares for each of `num_slots` environment slots.
+
+    A share for each slot makes sampling the same whether one process holds all slots or several
+    hold some each. When a share is full its oldest transition goes out first.
+    """
+
+    def __init__(self, capacity: int, num_slots: int, state: np.dtype) -> None:
+        self.dtype = transition_dtype(state)
+        self.share = max(capacity // num_slots, 1)
+        self.memory = np.zeros((num_slots, self.share), dtype=self.dtype)
+        self.added = np.zeros(num_slots, dtype=np.int64)  # by each slot, since the beginning
+
+    def __len__(self) -> int:
+        return int(np.minimum(self.added, self.share).sum())
+
+    def add(self, slots: np.ndarray, transitions: np.ndarray) -> None:
+        """Store one transition for each of `slots` (n,), in place of the oldest where a share is full."""
+        self.memory[slots, self.added[slots] % self.share] = transitions
+        self.added[slots] += 1
+
+    def sample(self, uniform: np.ndarray) -> np.ndarray:
+        """A transition for each of the random numbers in [0, 1), (n,): number i from the share of slot i mod slots.
+
+        Every transition of a share is equally likely. Slots that hold nothing yet lend their turn to those that do.
+        """
+        filled = np.flatnonzero(self.added)
+        slot = filled[np.arange(len(uniform)) % len(filled)]
+        row = (uniform * np.minimum(self.added[slot], self.share)).astype(np.int64)
+        return self.memory[slot, row]
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """The used part of the memory, as bytes, and the counts."""
+        used = self.memory[:, : int(min(self.added.max(initial=0), self.share))]
+        return {"memory": np.frombuffer(used.tobytes(), dtype=np.uint8), "added": self.added.copy()}
+
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        self.added = state["added"].copy()
+        used = np.frombuffer(state["memory"].tobytes(), dtype=self.dtype).reshape(len(self.added), -1)
+        self.memory[:, : used.shape[1]] = used

@@ -1,0 +1,178 @@
+"""--test: walk over the test images, score what was found, write it down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import ranks
+from checkpoint import load_checkpoint
+from data.splits import Split
+from detections import DetectionsFile
+from engine import merge, walk_over
+from evaluation import format_table, train_triplets
+from formats import InputError, write_json
+from results import graphs, score
+from scene_graph_files import predictions_from_graphs, write_image_states
+from scenes import SceneSet
+from vrl_model import QNetwork
+from walk import Found, Policy, frequency_policy, own_choices, random_policy
+from wiring import Parts, check_description, make_agent, make_features, make_network, make_scenes, open_detections
+
+# Tasks of results.json -> rows of the comparison
+TITLES = {
+    "relationship": "relationship",
+    "relationship_k1": "relationship, k = 1",
+    "phrase": "phrase",
+    "predicate": "predicate, k = 1",
+    "attribute": "attribute",
+    "zero_shot_relationship": "zero-shot relationship",
+}
+
+
+def find_checkpoint(arguments: Any) -> Path | None:
+    """The checkpoint to test: --checkpoint, else best.pt or last.pt of the output folder, None if there is none."""
+    if arguments.checkpoint:
+        return Path(arguments.checkpoint)
+    for name in ("best.pt", "last.pt"):
+        path = Path(arguments.output_dir) / name
+        if path.exists():
+            return path
+    return None
+
+
+def load_network(parts: Parts) -> QNetwork:
+    """The trained network. Raises InputError when there is none, or it was trained for something else."""
+    path = find_checkpoint(parts.arguments)
+    if path is None:
+        raise InputError(
+            f"{parts.arguments.output_dir}: has no checkpoint (best.pt, last.pt); train first, or name one with --checkpoint"
+        )
+    saved = load_checkpoint(path)
+    check_description(parts, saved["description"], path)
+    network = make_network(parts)
+    network.load_state_dict(saved["network"])
+    return network.eval()
+
+
+def test(parts: Parts) -> None:
+    """Score every policy of --policy; write results.json, predictions.json and image_states.pickle of the first."""
+    arguments, output = parts.arguments, Path(parts.arguments.output_dir)
+    records = Split(arguments.test_data)
+    seen = train_triplets(Split(arguments.train_data)) if Path(arguments.train_data).exists() else None
+    detections = test_detections(parts)
+    truth = make_scenes(parts, records)
+    walked = make_scenes(parts, records, detections) if detections is not None else truth
+    features, images = make_features(parts, walked, arguments.images_dir)
+    truth_features, truth_images = features, images
+    if detections is not None:
+        truth_features, truth_images = make_features(parts, truth, arguments.images_dir)
+    network = load_network(parts) if "agent" in arguments.policy else None
+
+    def policy(name: str, scenes: SceneSet, features: Any) -> Policy:
+        if name == "agent":
+            return make_agent(parts, network, scenes, features)
+        return frequency_policy(parts.graph) if name == "frequency" else random_policy(parts.graph, arguments.seed)
+
+    tasks: dict[str, dict[str, Any]] = {}
+    for name in arguments.policy:
+        found = walk_over(parts, policy(name, walked, features), walked, images, f"{name} walks")
+        on_truth = found
+        if detections is not None:
+            on_truth = walk_over(
+                parts, policy(name, truth, truth_features), truth, truth_images, f"{name}, given boxes"
+            )
+        if ranks.rank():
+            continue
+        merged, merged_truth = merge(found), own_choices(merge(on_truth))
+        tasks[name] = score(merged, walked, parts.graph, np.arange(len(records)), seen)
+        if tasks[name]["relationship"]["total"]:
+            own = score(own_choices(merged), walked, parts.graph, np.arange(len(records)))
+            tasks[name]["relationship_k1"] = own["relationship"]
+            given = score(annotated_pairs(merged_truth, truth), truth, parts.graph, np.arange(len(records)))
+            tasks[name]["predicate"] = given["relationship"]
+        if name == arguments.policy[0]:
+            visited, pairs = steps_and_pairs(merged, walked)
+            _write_findings(parts, merged, walked, output, "predictions.json", "image_states.pickle")
+            if detections is not None:
+                _write_findings(parts, merged_truth, truth, output, "predicate_predictions.json")
+    if ranks.rank():
+        return
+    first = arguments.policy[0]
+    write_json(
+        output / "results.json",
+        {
+            "policy": first,
+            "predicates_per_pair": arguments.predicates_per_pair,
+            "images": len(records),
+            "images_skipped": len(records) - len(images),
+            **tasks[first],
+            "policies": tasks,
+        },
+        indent=2,
+    )
+    print(format_table(tasks[first]))
+    if len(tasks) > 1:
+        print(f"\nRecall of the policies\n{comparison(tasks)}")
+    pairs = steps_and_pairs(merged, walked)
+    print(
+        f"\nThe {arguments.policy[-1]} looked at {pairs[0]} of {pairs[1]} pairs of objects ({pairs[0] / max(pairs[1], 1):.0%})."
+    )
+    print(
+        f"{len(records)} images; scores in {output / 'results.json'}, what was found in {output / 'predictions.json'} "
+        f"and, as graphs, in {output / 'image_states.pickle'}."
+    )
+
+
+def test_detections(parts: Parts) -> DetectionsFile | None:
+    """The boxes that --test walks over: a detections file, what the detector finds, or None for the annotated ones."""
+    arguments = parts.arguments
+    if arguments.detections:
+        return open_detections(arguments.detections, parts.graph)
+    return None
+
+
+def _write_findings(
+    parts: Parts, found: Found, scenes: SceneSet, output: Path, predictions: str, states: str | None = None
+) -> None:
+    truth, predicted = graphs(found, scenes, parts.graph, range(len(scenes)))
+    write_json(output / predictions, predictions_from_graphs(predicted))
+    if states:
+        write_image_states(output / states, truth, predicted)
+
+
+def annotated_pairs(found: Found, scenes: SceneSet) -> Found:
+    """What was said about pairs that are annotated: predicate detection asks for the predicate, not for the pair."""
+    part = found.relationships
+    if not part:
+        return found
+    keep = np.zeros(len(part["scene"]), dtype=bool)
+    starts = np.flatnonzero(np.diff(part["scene"], prepend=-1))
+    for start, rows in zip(starts, np.split(np.arange(len(keep)), starts[1:]), strict=True):
+        scene = scenes[int(part["scene"][start])]
+        related = np.zeros((len(scene.boxes), len(scene.boxes)), dtype=bool)
+        related[scene.gt_relationships[:, 0], scene.gt_relationships[:, 2]] = True
+        keep[rows] = related[part["subject"][rows], part["object"][rows]]
+    return found._replace(relationships={key: values[keep] for key, values in part.items()})
+
+
+def steps_and_pairs(found: Found, scenes: SceneSet) -> tuple[int, int]:
+    """How many ordered pairs of objects the walk visited, and how many there are."""
+    visited = int((found.steps["object"] >= 0).sum()) if found.steps else 0
+    counts = [len(scenes[int(image)].boxes) for image in np.unique(found.steps["scene"])] if found.steps else []
+    return visited, sum(n * (n - 1) for n in counts)
+
+
+def comparison(tasks: dict[str, dict[str, Any]]) -> str:
+    """Recall of several policies side by side, one row a task that has ground truth."""
+    rows = [["task", *(f"{name} R@{n}" for name in tasks for n in ("50", "100"))]]
+    for task, title in TITLES.items():
+        if next(iter(tasks.values())).get(task, {}).get("total"):
+            rows.append(
+                [title, *(f"{results[task]['recall'][n]:.2f}" for results in tasks.values() for n in ("50", "100"))]
+            )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

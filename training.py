@@ -1,0 +1,148 @@
+"""The training loop: act in every slot, remember, learn from a sample; epochs, validation, checkpoints, log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+import ranks
+from environment import SceneGraphEnvironment
+from q_learning import Learner
+from replay_memory import ReplayMemory
+
+ACT, SAMPLE = 0, 1  # streams of random numbers
+
+
+def uniform(seed: int, stream: int, step: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Random numbers in [0, 1) that depend on nothing but the arguments: no generator state to save or to share."""
+    return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, 0, step])).random(shape)
+
+
+@dataclass
+class EpochSums:
+    """What an epoch has done so far, over all ranks."""
+
+    transitions: int = 0
+    updates: int = 0
+    seconds: float = 0.0
+    reward: np.ndarray = field(default_factory=lambda: np.zeros(3))  # attribute, predicate, next object
+    losses: torch.Tensor = field(default_factory=lambda: torch.zeros(3))
+
+    def row(self) -> dict[str, float]:
+        """The columns of log.csv that an epoch's training gives."""
+        attribute, predicate, entity = (self.losses / max(self.updates, 1)).tolist()
+        return {
+            "transitions": self.transitions,
+            "reward": float(self.reward.sum()) / max(self.transitions, 1),
+            "loss": attribute + predicate + entity,
+            "loss_attribute": attribute,
+            "loss_predicate": predicate,
+            "loss_entity": entity,
+            "seconds": self.seconds,
+            "transitions_per_second": self.transitions / max(self.seconds, 1e-9),
+        }
+
+
+class Trainer:
+    """Steps `env` and learns. With several ranks each holds its share of the slots, the memory and the batch.
+
+    The same numbers come out however many ranks there are (but for the order in which gradients are added):
+    random numbers are drawn for all slots and each rank takes its own; every slot has its own share of the memory.
+    """
+
+    def __init__(self, env: SceneGraphEnvironment, learner: Learner, memory: ReplayMemory) -> None:
+        self.env, self.learner, self.memory = env, learner, memory
+        self.num_slots = env.num_slots * ranks.world_size()
+        self.mine = slice(ranks.rank() * env.num_slots, (ranks.rank() + 1) * env.num_slots)
+        self.steps = 0  # of all slots together, since the beginning
+        self.credit = 0.0  # samples owed for the transitions made
+        self.epoch = 0
+        self.sums = EpochSums(losses=torch.zeros(3, device=learner.agent.device))
+
+    def begin_epoch(self, images: np.ndarray) -> None:
+        """Shuffle the images and deal them out to the slots."""
+        order = np.random.default_rng([self.learner.options.seed, self.epoch]).permutation(images)
+        self.env.assign([order[slot :: self.num_slots] for slot in range(self.num_slots)][self.mine])
+        self.sums = EpochSums(losses=torch.zeros(3, device=self.learner.agent.device))
+
+    def run_epoch(self, epsilon: float, bar: tqdm, pause: Callable[[], None]) -> None:
+        """Go on until every slot of every rank has walked through its images. `pause` is called after every step."""
+        env, learner, options = self.env, self.learner, self.learner.options
+        batch = ranks.share(options.batch_size, "--batch_size")
+        states = env.states()
+        active = self._active()
+        while active:
+            started = time.perf_counter()
+            states, finished = self._step(states, epsilon)
+            self.steps += 1
+            self.credit += active * options.samples_per_transition
+            filled = int(ranks.total(torch.tensor(len(self.memory))))
+            while self.credit >= options.batch_size:
+                self.credit -= options.batch_size
+                if filled >= options.replay_buffer_minimum_number_samples:
+                    draw = uniform(options.seed, SAMPLE, learner.updates, (options.batch_size,))
+                    mine = draw[ranks.rank() * batch : (ranks.rank() + 1) * batch]
+                    self.sums.losses += learner.update(self.memory.sample(mine))
+                    self.sums.updates += 1
+            self.sums.transitions += active
+            self.sums.seconds += time.perf_counter() - started
+            bar.update(finished)
+            pause()
+            active = self._active()
+        self.sums.losses = ranks.total(self.sums.losses) / ranks.world_size()
+        self.sums.reward = ranks.total(torch.from_numpy(self.sums.reward)).numpy()
+        self.epoch += 1
+
+    def _active(self) -> int:
+        return int(ranks.total(torch.tensor(int(self.env.active.sum()))))
+
+    def _step(self, states: np.ndarray, epsilon: float) -> tuple[np.ndarray, int]:
+        """One step of every active slot, into the memory. Returns the next states and how many images ended."""
+        env, learner = self.env, self.learner
+        slots = np.flatnonzero(env.active)
+        random = uniform(learner.options.seed, ACT, self.steps, (self.num_slots, 6))[self.mine][slots]
+        learner.agent.network.eval()
+        actions = learner.agent.act(states, epsilon, random)
+        rewards, done = env.step(states, *actions)
+        following = np.zeros(env.num_slots, dtype=env.dtype)
+        following[env.active] = next_states = env.states()
+        transitions = np.zeros(len(slots), dtype=self.memory.dtype)
+        transitions["state"], transitions["reward"], transitions["done"] = states, rewards, done
+        transitions["action"] = np.stack(actions, axis=1)
+        transitions["next_state"] = np.where(done, states, following[slots])
+        self.memory.add(slots, transitions)
+        self.sums.reward += rewards.sum(axis=0)
+        return next_states, int(done.sum())
+
+    # ---- checkpoints
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a run needs to go on bit for bit, but for the networks and the optimizer."""
+        sums = self.sums
+        return {
+            "steps": self.steps,
+            "credit": self.credit,
+            "updates": self.learner.updates,
+            "epoch": self.epoch,
+            "sums": [sums.transitions, sums.updates, sums.seconds, sums.reward.tolist(), sums.losses.tolist()],
+            "env": self.env.state_dict(),
+            "memory": self.memory.state_dict(),
+            "torch_random": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps, self.credit, self.epoch = state["steps"], state["credit"], state["epoch"]
+        self.learner.updates = state["updates"]
+        transitions, updates, seconds, reward, losses = state["sums"]
+        self.sums = EpochSums(
+            transitions, updates, seconds, np.array(reward), torch.tensor(losses, device=self.learner.agent.device)
+        )
+        self.env.load_state_dict(state["env"])
+        self.memory.load_state_dict(state["memory"])
+        torch.set_rng_state(state["torch_random"])

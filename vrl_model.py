@@ -1,0 +1,302 @@
+"""The Q network and the agent that acts by it (Liang et al. 2017, sections 3.2 to 3.4).
+
+The embeddings of images and boxes are made by `features.py` and arrive here as numbers to look up.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from boxes import area, iou
+from environment import OBJECT_REWARD, PENALTY
+from phrase_keys import PhraseKeys
+from scenes import SceneSet
+from semantic_graph import SemanticActionGraph
+
+GEOMETRY = 20
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What the network is made of; the defaults are the paper's."""
+
+    fusion_sizes: tuple[int, ...] = (4096, 2048)
+    feature_dimension: int = 0  # of the image, subject and object features each; 0 = no pixels
+    phrase_dimension: int = 0  # of each of the four history phrases; 0 = no history
+    use_box_geometry: bool = False  # not in the paper: where the two boxes lie
+    category_dimension: int = 0  # not in the paper: learned vectors of the two categories
+    entity_vector_dimension: int = 0  # not in the paper: given vectors of the two categories
+    reward_loss: str = "squared"  # or "cross_entropy": not in the paper
+    dropout: float = 0.0
+
+    @property
+    def state_dimension(self) -> int:
+        """Numbers in a state: 3 features, 4 phrases, and what the flags add."""
+        return (
+            3 * self.feature_dimension
+            + 4 * self.phrase_dimension
+            + GEOMETRY * self.use_box_geometry
+            + 2 * self.category_dimension
+            + 2 * self.entity_vector_dimension
+        )
+
+
+class QValues(NamedTuple):
+    """Q for every attribute (n, A), every predicate (n, P), every category and Terminal (n, C + 1)."""
+
+    attribute: torch.Tensor
+    predicate: torch.Tensor
+    entity: torch.Tensor
+
+
+class QNetwork(nn.Module):
+    """State -> fully connected fusion layers -> a linear head for each kind of action.
+
+    With `reward_loss` "cross_entropy" a head gives the log-odds of each action's reward, and Q is made of
+    them: the expected reward plus a learned value of what follows (see `q_values`).
+    """
+
+    def __init__(self, options: ModelOptions, graph: SemanticActionGraph, positive_reward: float = 1.0) -> None:
+        super().__init__()
+        self.options = options
+        sizes = (options.state_dimension, *options.fusion_sizes)
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise(sizes):
+            layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
+            if options.dropout:
+                layers.append(nn.Dropout(options.dropout))
+        self.fusion = nn.Sequential(*layers)
+        none = len(graph.entities)  # the category of no object
+        self.categories = nn.Embedding(none + 1, options.category_dimension) if options.category_dimension else None
+        if options.entity_vector_dimension:
+            self.register_buffer("entity_vectors", torch.zeros(none + 1, options.entity_vector_dimension))
+        widths = (len(graph.attributes), len(graph.predicates), len(graph.entities) + 1)
+        self.heads = nn.ModuleList(_head(sizes[-1], width) for width in widths)
+        self.rewards = ((PENALTY, positive_reward), (PENALTY, positive_reward), (PENALTY, OBJECT_REWARD))
+        self.future = nn.Linear(sizes[-1], 3) if options.reward_loss == "cross_entropy" else None
+
+    def forward(self, dense: torch.Tensor, categories: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+        """dense (n, state dimension less category vectors), categories (n, 2) -> head outputs, future values (n, 3)."""
+        parts = [dense]
+        if self.categories is not None:
+            parts.append(self.categories(categories).flatten(1))
+        if self.options.entity_vector_dimension:
+            parts.append(self.entity_vectors[categories].flatten(1))
+        hidden = self.fusion(torch.cat(parts, dim=1) if len(parts) > 1 else dense)
+        return [head(hidden) for head in self.heads], None if self.future is None else self.future(hidden)
+
+    def q_values(self, outputs: list[torch.Tensor], future: torch.Tensor | None) -> QValues:
+        """Head outputs -> Q. Log-odds z become the expected reward low + (high - low) sigmoid(z), plus the future."""
+        if future is None:
+            return QValues(*outputs)
+        return QValues(
+            *(
+                low + (high - low) * torch.sigmoid(z) + future[:, i : i + 1]
+                for i, (z, (low, high)) in enumerate(zip(outputs, self.rewards, strict=True))
+            )
+        )
+
+
+def _head(inputs: int, actions: int) -> nn.Linear:
+    """A linear head; one without any action (a graph without attributes) is made without torch's warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+        return nn.Linear(inputs, actions)
+
+
+class StateEncoder:
+    """State records -> the network's inputs.
+
+    features: `FeatureCache` or None; phrases: `PhraseStore` or None.
+    """
+
+    def __init__(self, scenes: SceneSet, options: ModelOptions, keys: PhraseKeys, features=None, phrases=None) -> None:
+        self.scenes, self.options, self.keys = scenes, options, keys
+        self.features, self.phrases = features, phrases
+        self.phrase_number: dict[int, int] = {-1: 0}
+
+    def __call__(self, states: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n,) records -> dense float32 (n, d), categories int64 (n, 2)."""
+        parts = []
+        if self.options.feature_dimension:
+            parts.append(self._features(states))
+        if self.options.phrase_dimension:
+            parts.append(self._history(states))
+        if self.options.use_box_geometry:
+            parts.append(box_geometry(states))
+        dense = torch.from_numpy(np.concatenate(parts, axis=1) if parts else np.zeros((len(states), 0), np.float32))
+        pair = np.stack([states["subject_category"], states["object_category"]], axis=1).astype(np.int64)
+        pair[pair < 0] = self.keys.num_entities
+        return dense.to(device, non_blocking=True), torch.from_numpy(pair).to(device, non_blocking=True)
+
+    def _features(self, states: np.ndarray) -> np.ndarray:
+        """(n, 3 D): the image's, the subject's and the object's features; zero where there is no object."""
+        d = self.options.feature_dimension
+        out = np.zeros((len(states), 3 * d), dtype=np.float32)
+        scenes, inverse = np.unique(states["scene"], return_inverse=True)
+        order = np.argsort(inverse, kind="stable")
+        for scene, rows in zip(scenes, np.split(order, np.cumsum(np.bincount(inverse))[:-1]), strict=True):
+            image, boxes = self.features[self.scenes.records[int(scene)].image_name]
+            out[rows, :d] = image
+            out[rows, d : 2 * d] = boxes[states["subject"][rows]]
+            has_object = rows[states["object"][rows] >= 0]
+            out[has_object, 2 * d :] = boxes[states["object"][has_object]]
+        return out
+
+    def _history(self, states: np.ndarray) -> np.ndarray:
+        """(n, 4 dim): the vectors of the phrases remembered, zero where there is none."""
+        keys, inverse = np.unique(states["history"], return_inverse=True)
+        unknown = [key for key in keys.tolist() if key not in self.phrase_number]
+        if unknown:
+            numbers = self.phrases.number([self.keys.text(key) for key in unknown])
+            self.phrase_number.update(zip(unknown, numbers.tolist(), strict=True))
+        numbers = np.array([self.phrase_number[key] for key in keys.tolist()])
+        return self.phrases.vectors[numbers[inverse.reshape(len(states), 4)]].reshape(len(states), -1)
+
+
+def box_geometry(states: np.ndarray) -> np.ndarray:
+    """(n,) records -> (n, GEOMETRY) float32: each box in the image, and the one seen from the other.
+
+    Scale-free: lengths are divided by the extent of the image's instances, or by the other box's sides.
+    """
+    s, o, extent = states["subject_box"], states["object_box"], states["extent"]
+    size = np.maximum(extent[:, 2:] - extent[:, :2] + 1, 1)
+    image = np.concatenate([extent[:, :2], extent[:, :2]], axis=1)
+    scale = np.concatenate([size, size], axis=1)
+    with_object = (states["object"] >= 0).astype(np.float32)[:, None]
+    s_size, o_size = s[:, 2:] - s[:, :2] + 1, o[:, 2:] - o[:, :2] + 1
+    s_size, o_size = np.maximum(s_size, 1), np.maximum(o_size, 1)
+    shift = (o[:, :2] + o[:, 2:] - s[:, :2] - s[:, 2:]) / 2
+    overlap = iou(s, o)
+    s_area, o_area = np.maximum(area(s), 1), np.maximum(area(o), 1)
+    common = overlap * (s_area + o_area) / (1 + overlap)
+    pair = np.concatenate(
+        [
+            (o - image) / scale,
+            np.clip(shift / s_size, -5, 5),
+            np.clip(shift / o_size, -5, 5),
+            np.log(o_size / s_size),
+            overlap[:, None],
+            (common / s_area)[:, None],
+            (common / o_area)[:, None],
+            np.log(o_area / s_area)[:, None],
+        ],
+        axis=1,
+    )
+    single = np.concatenate([(s - image) / scale, np.log(s_size / size)], axis=1)
+    return np.concatenate([single, pair * with_object], axis=1).astype(np.float32)
+
+
+class ActionSets(NamedTuple):
+    """The adaptive action sets of n states as masks: bool (n, A), (n, P), (n, C + 1)."""
+
+    attribute: np.ndarray
+    predicate: np.ndarray
+    entity: np.ndarray
+
+
+@dataclass(frozen=True)
+class ActionSetOptions:
+    """How action sets are made; the defaults are the paper's."""
+
+    use_adaptive_action_sets: bool = True
+    maximum_size: int = 20
+    predicates_seen: str = "phrase"  # "word" (not in the paper): p with (s, p, .) and (., p, o) seen, maybe apart
+
+
+class ActionSetMaker:
+    """State records -> adaptive action sets, by the semantic action graph."""
+
+    def __init__(self, graph: SemanticActionGraph, options: ActionSetOptions) -> None:
+        self.graph, self.options = graph, options
+        if options.predicates_seen == "word":
+            self.by_subject = graph.subject_predicate_counts()
+            self.by_object = graph.object_predicate_counts()
+
+    def __call__(self, states: np.ndarray) -> ActionSets:
+        graph, size, row = self.graph, self.options.maximum_size, np.arange(len(states))[:, None]
+        subject, object_ = states["subject_category"].astype(np.int64), states["object_category"].astype(np.int64)
+        if self.options.use_adaptive_action_sets:
+            attribute = graph.attribute_action_set(subject, size)
+            predicate = self._predicates(subject, object_, size)
+        else:
+            attribute = np.ones((len(states), len(graph.attributes)), dtype=bool)
+            predicate = np.ones((len(states), len(graph.predicates)), dtype=bool)
+        predicate[states["object"] < 0] = False
+        given = np.zeros((len(states), len(graph.attributes) + 1), dtype=bool)  # the last column takes the padding
+        given[row, states["attributes_given"]] = True
+        attribute &= ~given[:, :-1]
+        entity = np.zeros((len(states), len(graph.entities) + 2), dtype=bool)
+        entity[row, states["entities"]] = True
+        return ActionSets(attribute, predicate, entity[:, :-1])
+
+    def _predicates(self, subject: np.ndarray, object_: np.ndarray, size: int) -> np.ndarray:
+        if self.options.predicates_seen == "phrase":
+            return self.graph.predicate_action_set(subject, object_, size)
+        support = np.minimum(self.by_subject[subject], self.by_object[object_])
+        if size < support.shape[1]:
+            kth = -np.partition(-support, size - 1, axis=1)[:, size - 1 : size]
+            support = np.where(support >= kth, support, 0)
+        return support > 0
+
+
+def greedy(q: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+    """The allowed action with the highest Q: (n, k), bool (n, k) -> int64 (n,), -1 where none is allowed."""
+    if not q.shape[1]:
+        return torch.full((len(q),), -1, dtype=torch.int64, device=q.device)
+    best = q.masked_fill(~allowed, -torch.inf).argmax(dim=1)
+    return torch.where(allowed.any(dim=1), best, -1)
+
+
+def random_action(allowed: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """An allowed action by a random number in [0, 1): bool (n, k), (n,) -> int64 (n,), -1 where none is allowed."""
+    count = allowed.sum(axis=1)
+    nth = np.minimum((uniform * count).astype(np.int64), count - 1) + 1
+    if not allowed.shape[1]:
+        return np.full(len(allowed), -1)
+    place = (np.cumsum(allowed, axis=1, dtype=np.int32) == nth[:, None]).argmax(axis=1)
+    return np.where(count > 0, place, -1)
+
+
+class Judgement(NamedTuple):
+    """What a policy thinks of n states: Q values to act by, confidences in [0, 1] to rank what it says."""
+
+    q: QValues
+    attribute_confidence: torch.Tensor  # (n, A)
+    predicate_confidence: torch.Tensor  # (n, P)
+
+
+class Agent:
+    """Chooses action triples from the adaptive action sets by the network's Q values."""
+
+    def __init__(self, network: QNetwork, encoder: StateEncoder, action_sets: ActionSetMaker, device: torch.device):
+        self.network, self.encoder, self.action_sets, self.device = network, encoder, action_sets, device
+
+    def __call__(self, states: np.ndarray) -> Judgement:
+        """Q of every action in n states and confidences, without gradients."""
+        with torch.inference_mode():
+            outputs, future = self.network(*self.encoder(states, self.device))
+            q = self.network.q_values(outputs, future)
+            attribute, predicate = (torch.sigmoid(z) for z in outputs[:2])
+            return Judgement(q, attribute, predicate)
+
+    def act(self, states: np.ndarray, epsilon: float, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """epsilon-greedy: each action of the triple is random with probability epsilon.
+
+        uniform: (n, 6) random numbers in [0, 1), two for each action. Returns attribute, predicate (-1: none
+        to choose), entity, int64 (n,) each.
+        """
+        sets = self.action_sets(states)
+        triple = [random_action(allowed, uniform[:, 2 * i + 1]) for i, allowed in enumerate(sets)]
+        if epsilon < 1:
+            for i, (q, allowed) in enumerate(zip(self(states).q, sets, strict=True)):
+                best = greedy(q, torch.from_numpy(allowed).to(self.device)).cpu().numpy()
+                triple[i] = np.where(uniform[:, 2 * i] < epsilon, triple[i], best)
+        return triple[0], triple[1], triple[2]

@@ -1,0 +1,162 @@
+"""A greedy walk over images and what it says about them: the agent at test time, and its baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from environment import Rules, SceneGraphEnvironment
+from scenes import SceneSet
+from semantic_graph import SemanticActionGraph
+from vrl_model import ActionSetMaker, Judgement, QValues, greedy
+
+Policy = Callable[[np.ndarray], Judgement]
+
+
+class Found(NamedTuple):
+    """What was said in a walk, as flat arrays; one dictionary of columns for each kind.
+
+    relationships: scene, subject, object (instances), subject_category, object_category, predicate, score, rank, step.
+    attributes: scene, subject, subject_category, attribute, score, rank, step.
+    rank: 0 for the agent's own choice, then its next best Q values of that state.
+    steps: scene, subject, object (-1: none), their categories, step.
+    """
+
+    relationships: dict[str, np.ndarray]
+    attributes: dict[str, np.ndarray]
+    steps: dict[str, np.ndarray]
+
+
+def walk(
+    policy: Policy,
+    action_sets: ActionSetMaker,
+    scenes: SceneSet,
+    graph: SemanticActionGraph,
+    rules: Rules,
+    images: Sequence[int],
+    num_slots: int = 64,
+    predicates_per_pair: int = 1,
+    attributes_per_step: int = 1,
+    maximum_predictions: int = 100,
+    progress: str | None = None,
+) -> Found:
+    """Walk greedily through `images` (indices into scenes), once each.
+
+    predicates_per_pair: 1 takes the agent's own choice, more reads the k best Q values of each visited pair;
+    attributes_per_step likewise. The score of a relationship is the policy's confidence times those of both
+    instances, of an attribute times that of its one. The `maximum_predictions` best of each kind are kept, and of
+    the agent's own choices likewise.
+    """
+    env = SceneGraphEnvironment(scenes, graph, min(num_slots, max(len(images), 1)), rules)
+    env.assign([np.asarray(images[slot :: env.num_slots], dtype=np.int64) for slot in range(env.num_slots)])
+    columns: tuple[list, list, list] = ([], [], [])
+    with tqdm(total=len(images), desc=progress, unit="image", disable=None if progress else True) as bar:
+        while env.active.any():
+            slots = np.flatnonzero(env.active)
+            states = env.states()
+            sets = action_sets(states)
+            judgement = policy(states)
+            triple = [
+                greedy(q, torch.from_numpy(allowed).to(q.device)).cpu().numpy()
+                for q, allowed in zip(judgement.q, sets, strict=True)
+            ]
+            step = env.num_steps[slots]
+            certainty = env.candidate_scores[slots, :, 0]
+            row = np.arange(len(slots))
+            s, o = states["subject"].astype(np.int64), states["object"].astype(np.int64)
+            pair = certainty[row, s] * certainty[row, o]
+            base = {"scene": states["scene"], "subject": states["subject"], "object": states["object"], "step": step}
+            base |= {key: states[key] for key in ("subject_category", "object_category")}
+            columns[2].append(base)
+            for kind, name, confidence, allowed, weight, k in (
+                (0, "predicate", judgement.predicate_confidence, sets.predicate, pair, predicates_per_pair),
+                (
+                    1,
+                    "attribute",
+                    judgement.attribute_confidence,
+                    sets.attribute,
+                    certainty[row, s],
+                    attributes_per_step,
+                ),
+            ):
+                if confidence.shape[1] and k:
+                    columns[kind].append(_best(confidence, allowed, weight, k, name, base))
+            bar.update(int(env.step(states, *triple)[1].sum()))
+    relationships, attributes, steps = (_join(parts) for parts in columns)
+    return Found(_top(relationships, maximum_predictions), _top(attributes, maximum_predictions), steps)
+
+
+def _best(
+    confidence: torch.Tensor, allowed: np.ndarray, weight: np.ndarray, k: int, name: str, base: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The k most confident allowed actions of each state as rows: (n, w) -> columns of up to n k rows."""
+    masked = confidence.masked_fill(~torch.from_numpy(allowed).to(confidence.device), -1)
+    value, action = masked.topk(min(k, masked.shape[1]), dim=1)
+    value, action = value.cpu().numpy(), action.cpu().numpy()
+    row, column = np.nonzero(value >= 0)
+    found = {key: values[row] for key, values in base.items()}
+    score = value[row, column] * weight[row]
+    return found | {name: action[row, column].astype(np.int32), "score": score, "rank": column.astype(np.int16)}
+
+
+def _join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    if not parts:
+        return {}
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def _top(found: dict[str, np.ndarray], maximum: int) -> dict[str, np.ndarray]:
+    """The `maximum` best rows of each scene, and the `maximum` best of rank 0, by scene and falling score."""
+    if not found:
+        return found
+    order = np.lexsort((-found["score"], found["scene"]))
+    scene = found["scene"][order]
+    own = found["rank"][order] == 0
+    own_before = np.cumsum(own) - own
+    first = np.searchsorted(scene, scene)
+    keep = (np.arange(len(order)) - first < maximum) | (own & (own_before - own_before[first] < maximum))
+    return {key: values[order[keep]] for key, values in found.items()}
+
+
+def own_choices(found: Found) -> Found:
+    """What is left of a walk when one action is taken for each state: k = 1."""
+    relationships, attributes = (
+        {key: values[part["rank"] == 0] for key, values in part.items()} if part else part
+        for part in (found.relationships, found.attributes)
+    )
+    return Found(relationships, attributes, found.steps)
+
+
+def frequency_policy(graph: SemanticActionGraph) -> Policy:
+    """The baseline that knows only how often phrases occur: P(attribute | s), P(predicate | s, o), P(object | s)."""
+    objects = np.zeros((len(graph.entities), len(graph.entities) + 1))
+    np.add.at(objects, (graph.predicate_edges[:, 0], graph.predicate_edges[:, 2]), graph.predicate_edges[:, 3])
+    objects[:, -1] = -1  # Terminal last
+
+    def judge(states: np.ndarray) -> Judgement:
+        subject, object_ = states["subject_category"], states["object_category"]
+        attribute = _distribution(graph.attribute_counts(subject))
+        predicate = _distribution(graph.predicate_counts(subject, object_))
+        return Judgement(QValues(attribute, predicate, torch.from_numpy(objects[subject])), attribute, predicate)
+
+    return judge
+
+
+def _distribution(counts: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+
+
+def random_policy(graph: SemanticActionGraph, seed: int) -> Policy:
+    """The baseline that knows nothing but the action sets."""
+    rng = np.random.default_rng(seed)
+    sizes = (len(graph.attributes), len(graph.predicates), len(graph.entities) + 1)
+
+    def judge(states: np.ndarray) -> Judgement:
+        q = QValues(*(torch.from_numpy(rng.random((len(states), size))) for size in sizes))
+        return Judgement(q, q.attribute, q.predicate)
+
+    return judge
