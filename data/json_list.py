@@ -203,7 +203,7 @@ def _read_carefully(
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             item, faults = _salvage(text, type_)
             if not skip_bad_items:
-                element, byte, message = faults[0] if faults else ("", 0, _message(error))
+                element, byte, message = faults[0] if faults else ("", 0, describe_fault(error, text))
                 raise InputError(
                     f"{path}: item {number}{element} at byte {offset + byte}: {message}; {ADVICE}"
                 ) from None
@@ -221,10 +221,11 @@ def _read_carefully(
 def _salvage(text: bytes, type_: ItemType) -> tuple[Any | None, list[tuple[str, int, str]]]:
     """What is good in a bad item, and its faults: (which element, byte within the item, message)."""
     shell = msgspec.defstruct("Shell", [("image_id", int), *((name, list[msgspec.Raw]) for name in type_.elements)])
+    finite = mask_not_finite(text)
     try:
-        outer = msgspec.json.decode(text, type=shell)
+        outer = msgspec.json.decode(finite, type=shell)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return None, [("", 0, _message(error))]
+        return None, [("", 0, describe_fault(error, text))]
     faults, lists = [], {}
     for name, element in type_.elements.items():
         lists[name] = []
@@ -232,15 +233,29 @@ def _salvage(text: bytes, type_: ItemType) -> tuple[Any | None, list[tuple[str, 
             try:
                 lists[name].append(msgspec.json.decode(raw, type=element))
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                place = f" (image {outer.image_id}), {name}[{number}]"
-                faults.append((place, offset_in(text, raw), _message(error)))
+                begin = offset_in(finite, raw)
+                message = describe_fault(error, text[begin : begin + len(bytes(raw))])
+                faults.append((f" (image {outer.image_id}), {name}[{number}]", begin, message))
     return type_.item(image_id=outer.image_id, **lists), faults
 
 
-def _message(error: Exception) -> str:
+_NOT_FINITE = re.compile(rb"(?<=[\s:\[,])(?:NaN|-?Infinity)(?=[\s,\]}])")
+
+
+def mask_not_finite(text: bytes) -> bytes:
+    """Put an empty object, equally long, where NaN or Infinity stands.
+
+    Both are no JSON, and would hide in which element they are. An object is no good there either.
+    """
+    return _NOT_FINITE.sub(lambda match: b"{}".ljust(len(match[0])), text)
+
+
+def describe_fault(error: Exception, text: bytes) -> str:
+    """What is wrong with a piece of JSON that did not decode."""
     if isinstance(error, UnicodeDecodeError):
         return f"is not UTF-8 text ({error.reason})"
-    return str(error)
+    not_finite = _NOT_FINITE.search(text)
+    return f"{not_finite[0].decode()} is not a number in JSON" if not_finite else str(error)
 
 
 def offset_in(data: bytes, part: msgspec.Raw) -> int:

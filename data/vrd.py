@@ -8,20 +8,24 @@ and `predicates.json`. Boxes are inclusive pixels, and are kept in the file's ow
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
 
 from data.annotations import Annotations
-from data.json_list import offset_in
+from data.json_list import ADVICE, describe_fault, mask_not_finite, offset_in
 from formats import InputError, decode_json, read_bytes, read_json
 
 CURE = "see README.md for where to get VRD, or run: python data/download.py vrd"
 
 
+Coordinate = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
+
+
 class _End(msgspec.Struct):
     category: int
-    bbox: tuple[int | float, int | float, int | float, int | float]
+    bbox: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 
 
 class _Relationship(msgspec.Struct):
@@ -46,7 +50,8 @@ def read_vrd(directory: str | Path, skip_bad_items: bool = False) -> tuple[Annot
     sizes = []
     for part in ("train", "test"):
         path = directory / f"annotations_{part}.json"
-        data = read_bytes(path, CURE)
+        text = read_bytes(path, CURE)
+        data = mask_not_finite(text)
         for name, raw in decode_json(data, path, dict[str, msgspec.Raw]).items():
             relationships, skipped = _read_image(
                 path, name, data, raw, len(categories), len(predicates), skip_bad_items
@@ -104,16 +109,25 @@ def _read_names(path: Path) -> list[str]:
 
 
 def _read_image(
-    path: Path, name: str, data: bytes, raw: msgspec.Raw, num_categories: int, num_predicates: int, skip: bool
+    path: Path,
+    name: str,
+    text: bytes,
+    data: bytes,
+    raw: msgspec.Raw,
+    num_categories: int,
+    num_predicates: int,
+    skip: bool,
 ) -> tuple[list[_Relationship], int]:
-    """One image's relationships, and how many malformed ones were left out."""
-    where = f"{path}: image {name!r} at byte {offset_in(data, raw)}"
+    """One image's relationships, and how many malformed ones were left out.
+
+    text: the file. data: the same with NaN masked, of which `raw` is a part.
+    """
     try:
         items = msgspec.json.decode(raw, type=list[msgspec.Raw])
     except (msgspec.DecodeError, RecursionError) as error:
         if skip:
             return [], 1
-        raise InputError(f"{where}: {error}; --skip_bad_items leaves it out") from None
+        raise InputError(f"{path}: image {name!r} at byte {offset_in(data, raw)}: {error}; {ADVICE}") from None
     relationships = []
     for number, item in enumerate(items):
         try:
@@ -122,10 +136,10 @@ def _read_image(
             relationships.append(relationship)
         except (msgspec.DecodeError, RecursionError) as error:
             if not skip:
-                raise InputError(
-                    f"{path}: image {name!r}, relationship {number} at byte {offset_in(data, item)}: {error}; "
-                    "--skip_bad_items leaves it out"
-                ) from None
+                begin = offset_in(data, item)
+                fault = describe_fault(error, text[begin : begin + len(bytes(item))])
+                place = f"image {name!r}, relationship {number} at byte {begin}"
+                raise InputError(f"{path}: {place}: {fault}; {ADVICE}") from None
     return relationships, len(items) - len(relationships)
 
 
