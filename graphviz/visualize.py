@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from anywher
 
 from drawing import ENDINGS, check_ending, draw_graph
 from formats import reports_input_errors
+from graph_dot import counted, shown
 from image_files import load_image
 from scene_graph_files import read_graph
 
@@ -53,8 +54,9 @@ def main(argv: list[str] | None = None) -> None:
         arguments.min_score,
         arguments.max_relationships,
     )
-    objects, attributes, links = (len(graph[kind]) for kind in ("objects", "attributes", "relationships"))
-    print(f"Drew {objects} objects, {attributes} attributes and {links} relationships: {output.resolve()}")
+    drawn = shown(graph, arguments.min_score, arguments.max_relationships)
+    counts = ", ".join(counted(len(drawn[kind]), kind.removesuffix("s")) for kind in drawn)
+    print(f"Drew {counts}: {output.resolve()}")
     if arguments.open and has_display():
         webbrowser.open(output.resolve().as_uri())
 

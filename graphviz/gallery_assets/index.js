@@ -15,6 +15,7 @@ function make(tag, attributes = {}, ...children) {
 
 const recallOf = (image) => (image.total ? image.hits / image.total : null);
 const binOf = (image) => (image.total ? Math.min(BINS - 1, Math.floor((BINS * image.hits) / image.total)) : null);
+const counted = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 const perCent = (value) => `${Math.round(100 * value)} %`;
 
 function card(image) {
@@ -25,7 +26,7 @@ function card(image) {
   const meter = make("div", { class: "meter", "aria-hidden": "true" }, make("i"));
   meter.firstChild.style.width = `${100 * (recall ?? 0)}%`;
   const told = recall === null ? "no relationship annotated" : `recall ${perCent(recall)}: ${image.hits} of ${image.total}`;
-  const counts = `${image.objects} objects, ${image.predicted} relationships`;
+  const counts = `${counted(image.objects, "object")}, ${counted(image.predicted, "relationship")}`;
   const text = make("div", { class: "words" }, make("h2", { title: image.name }, image.name), meter, make("p", {}, told), make("p", {}, counts));
   return make("li", { class: "card" }, make("a", { href: image.page }, photo, text));
 }
@@ -87,7 +88,7 @@ function drawBars() {
   const most = Math.max(1, ...counts);
   [...byId("bars").children].forEach((button, bin) => {
     const upper = bin === BINS - 1 ? "100 %" : `under ${(bin + 1) * 10} %`;
-    const label = `Recall from ${bin * 10} to ${upper}: ${counts[bin]} images`;
+    const label = `Recall from ${bin * 10} to ${upper}: ${counted(counts[bin], "image")}`;
     button.setAttribute("aria-label", label);
     button.setAttribute("title", label);
     button.setAttribute("aria-pressed", String(asked.bins.has(bin)));

@@ -8,6 +8,7 @@ const SIDES = { p: "prediction", t: "truth" };
 const STATUS = { hit: "√ hit", found: "√ found", extra: "× not annotated", missed: "○ missed" };
 const byId = (id) => document.getElementById(id);
 const stage = byId("stage");
+const boxed = Object.values(data.graphs).some((graph) => graph.objects.some(({ w, h }) => w > 0 && h > 0));
 const views = new Map(); // key -> every element that shows it
 const edges = new Map(); // key of an attribute or relationship -> its edges in the SVG
 
@@ -29,7 +30,8 @@ function look(key) {
 }
 
 function called(side, index) {
-  return `${data.graphs[SIDES[side]].objects[index].name} ${index + 1}`;
+  const { name } = data.graphs[SIDES[side]].objects[index];
+  return boxed ? `${name} ${index + 1}` : name; // without boxes there is nothing to number
 }
 
 function words(key) {
@@ -261,7 +263,7 @@ function placeSwitches() {
 function wireGraph(panel) {
   const canvas = panel.querySelector(".canvas");
   const svg = canvas.querySelector("svg");
-  const nodes = [...svg.querySelectorAll(".node[id]")];
+  const nodes = [...svg.querySelectorAll(".node[id]")].filter((node) => /^[pt]-[oar]\d+$/.test(node.id));
   for (const node of nodes) {
     node.setAttribute("role", "button");
     node.setAttribute("aria-label", sentence(node.id));
@@ -425,6 +427,7 @@ function wireWalk() {
   show();
 }
 
+document.body.classList.toggle("boxless", !boxed);
 placeBoxes();
 placeSwitches();
 for (const panel of document.querySelectorAll(".panel")) wireGraph(panel);
