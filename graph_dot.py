@@ -29,7 +29,7 @@ SHAPES = {
 LETTERS = {"object": "o", "attribute": "a", "predicate": "r"}  # in the names of nodes
 # A sign beside the colour and the outline. These three are in the fonts that every `dot` has.
 SIGNS = {"hit": "√", "found": "√", "extra": "×", "missed": "○"}
-STATUS_COLOURS = {"hit": "#18733a", "found": "#18733a", "extra": "#b3261e", "missed": "#5d6675"}
+STATUS_COLOURS = {"hit": "#0e5a2b", "found": "#0e5a2b", "extra": "#9c1c15", "missed": "#4d5563"}
 STATUS_WORDS = {"hit": "hit", "found": "found", "extra": "not annotated", "missed": "missed"}
 LONGEST_LABEL = 36
 WIDEST_FAN = 3  # children of an object side by side
