@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from PIL import Image
@@ -28,7 +28,7 @@ COCO_COLUMNS = COCO_WEIGHTS["fasterrcnn_resnet50_fpn_v2"].meta["categories"]
 _FROZEN_PREFIXES = {
     "fasterrcnn_resnet50_fpn_v2": ("conv1.", "bn1.", "layer1."),
     "fasterrcnn_mobilenet_v3_large_320_fpn": tuple(f"{i}." for i in range(7)),
-    "fasterrcnn_efficientnet_lite0": ("_conv_stem.", "_bn0.", "_blocks.0.", "_blocks.1.", "_blocks.2."),
+    "fasterrcnn_efficientnet_lite0": ("_conv_stem.", "_bn0.", *(f"_blocks.{i}." for i in range(5))),
 }
 
 
@@ -50,6 +50,7 @@ class EfficientNetLite0FPN(nn.Module):
 
     def forward(self, x: torch.Tensor) -> OrderedDict[str, torch.Tensor]:
         """(B, 3, H, W), H and W multiples of 32 -> {"0": (B, channels, H / 8, W / 8), "1": …/ 16, "2": …/ 32}."""
+        x = x.contiguous(memory_format=torch.channels_last)  # a third faster on a CPU
         x = self.body._swish(self.body._bn0(self.body._conv_stem(x)))
         levels = OrderedDict()
         for i, block in enumerate(self.body._blocks):
@@ -60,12 +61,12 @@ class EfficientNetLite0FPN(nn.Module):
 
 
 def _efficientnet_lite0(num_classes: int) -> FasterRCNN:
-    channels = 96
+    channels = 64
     backbone = EfficientNetLite0FPN(channels)
     return FasterRCNN(
         backbone,
-        min_size=256,
-        max_size=448,
+        min_size=(192, 216, 264, 288, 240),  # a random one in training, the last otherwise
+        max_size=400,
         image_mean=[127 / 255] * 3,
         image_std=[128 / 255] * 3,
         rpn_anchor_generator=AnchorGenerator(((16, 32), (48, 72), (112, 192)), ((0.5, 1.0, 2.0),) * 3),
@@ -135,27 +136,38 @@ class TorchvisionDetector(nn.Module):
         also reach `threshold`. At most `maximum` boxes.
         """
         self.eval()
-        model, heads = self.model, self.model.roi_heads
+        results: dict[int, Detections] = {}
+        # Only images of one size go together: padding to a common size would change what is found.
+        for size in dict.fromkeys(image.size for image in images):
+            rows = [i for i, image in enumerate(images) if image.size == size]
+            results.update(zip(rows, self._detect([images[i] for i in rows], threshold, maximum, margin), strict=True))
+        return [results[i] for i in range(len(images))]
+
+    def _detect(
+        self, images: Sequence[Image.Image], threshold: float, maximum: int, margin: float
+    ) -> Iterator[Detections]:
+        model, heads, columns = self.model, self.model.roi_heads, self._columns
         batch, _ = model.transform(self._tensors(images))
         features = model.backbone(batch.tensors)
         proposals, _ = model.rpn(batch, features)
         logits, deltas = heads.box_predictor(heads.box_head(heads.box_roi_pool(features, proposals, batch.image_sizes)))
-        all_scores = logits.softmax(dim=1)[:, self._columns]
+        all_scores = logits.softmax(dim=1)[:, columns]
         best_scores, best = all_scores.max(dim=1)
-        all_boxes = heads.box_coder.decode(deltas, proposals)
-        all_boxes = all_boxes[torch.arange(len(best), device=best.device), self._columns[best]]
-        results, start = [], 0
-        for image, rows, scaled_size in zip(images, map(len, proposals), batch.image_sizes, strict=True):
-            own = slice(start, start + rows)
-            start += rows
-            boxes, scores, labels = clip_boxes_to_image(all_boxes[own], scaled_size), best_scores[own], best[own]
-            kept = ((boxes[:, 2:] > boxes[:, :2]).all(dim=1) & (scores >= threshold)).nonzero().squeeze(1)
-            kept = kept[batched_nms(boxes[kept], scores[kept], labels[kept], heads.nms_thresh)[:maximum]]
+        all_boxes = heads.box_coder.decode(deltas, proposals)[
+            torch.arange(len(best), device=best.device), columns[best]
+        ]
+        counts = [len(rows) for rows in proposals]
+        per_image = zip(*(x.split(counts) for x in (all_boxes, all_scores, best_scores, best)), strict=True)
+        for image, scaled_size, (boxes, scores, best_score, category) in zip(
+            images, batch.image_sizes, per_image, strict=True
+        ):
+            boxes = clip_boxes_to_image(boxes, scaled_size)
+            kept = ((boxes[:, 2:] > boxes[:, :2]).all(dim=1) & (best_score >= threshold)).nonzero().squeeze(1)
+            kept = kept[batched_nms(boxes[kept], best_score[kept], category[kept], heads.nms_thresh)[:maximum]]
             ratio = boxes.new_tensor([image.width / scaled_size[1], image.height / scaled_size[0]]).repeat(2)
             # torchvision's x2, y2 are the box's edges; ours are its last pixels.
             in_image = boxes[kept] * ratio - boxes.new_tensor([0, 0, 1, 1])
-            results.append(detections_from_scores(in_image, all_scores[own][kept], threshold, margin))
-        return results
+            yield detections_from_scores(in_image, scores[kept], threshold, margin)
 
     def losses(
         self, images: Sequence[Image.Image], boxes: Sequence[torch.Tensor], labels: Sequence[torch.Tensor]
