@@ -17,6 +17,7 @@ import json
 import shutil
 import sys
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -41,18 +42,22 @@ class Words:
     def __init__(self, names: list[str], exponent: float):
         weights = np.arange(1, len(names) + 1) ** -exponent
         self.cumulative = np.cumsum(weights) / weights.sum()
-        self.plain = [json.dumps(name) for name in names]
-        # the quirks of the real files: case and spaces
-        self.odd = [
-            json.dumps((name.upper(), name.capitalize(), f" {name}", f"{name} ")[i % 4]) for i, name in enumerate(names)
-        ]
-        self.synsets = [json.dumps([f"{name.split(' ')[-1]}.n.01"]) for name in names]
+        self.names = names
+        # written out when first drawn: most of the names of a small set never are
+        self.plain = cache(lambda rank: json.dumps(names[rank]))
+        self.odd = cache(lambda rank: json.dumps(oddly(names[rank], rank)))
+        self.synsets = cache(lambda rank: json.dumps([f"{names[rank].split(' ')[-1]}.n.01"]))
 
     def draw(self, random: np.random.Generator, count: int, odd: float) -> tuple[list[int], list[str]]:
         """`count` ranks, and the names as JSON strings; a fraction `odd` of them oddly written."""
-        ranks = np.searchsorted(self.cumulative, random.random(count)).clip(max=len(self.plain) - 1).tolist()
+        ranks = np.searchsorted(self.cumulative, random.random(count)).clip(max=len(self.names) - 1).tolist()
         strange = (random.random(count) < odd).tolist()
-        return ranks, [(self.odd if bad else self.plain)[rank] for rank, bad in zip(ranks, strange, strict=True)]
+        return ranks, [(self.odd if bad else self.plain)(rank) for rank, bad in zip(ranks, strange, strict=True)]
+
+
+def oddly(name: str, number: int) -> str:
+    """The name with the case and the spaces of a careless annotator."""
+    return (name.upper(), name.capitalize(), f" {name}", f"{name} ")[number % 4]
 
 
 def vocabulary(path: Path, common: str, count: int, stem: str) -> list[str]:
@@ -117,7 +122,7 @@ def _batch(random, first_image, images, next_object, next_relationship, entities
     for i, (id_, name, left, top, wide, high, odd) in enumerate(
         zip(ids, names, x.tolist(), y.tolist(), w.tolist(), h.tolist(), quirk.tolist(), strict=True)
     ):
-        synsets = entities.synsets[ranks[i]]
+        synsets = entities.synsets(ranks[i])
         if odd > 0.03:
             called = f'"names": [{name}]'
         elif odd > 0.01:
