@@ -26,12 +26,16 @@ GRASS: list[tuple[Colour, Colour]] = [
 ]
 
 
-def paint_backdrop(kind: str, rng: random.Random) -> tuple[Image.Image, Pen, float]:
-    """The gradient, the scenery to draw over it, and the horizon's y in pixels (a room: the wall's foot)."""
+def choose_horizon(kind: str, rng: random.Random) -> float:
+    """y of the horizon in pixels; in a room, of the wall's foot."""
+    return rng.uniform(126, 138) if kind == "room" else rng.uniform(92, 108)
+
+
+def paint_backdrop(kind: str, horizon: float, rng: random.Random) -> tuple[Image.Image, Pen]:
+    """The gradient, and the scenery to draw over it."""
     if kind == "room":
-        return _room(rng)
+        return _room(rng, horizon)
     top, low = rng.choice(SKIES)
-    horizon = rng.uniform(92, 108)
     ground = {
         "park": rng.choice(GRASS),
         "farm": rng.choice(GRASS),
@@ -46,7 +50,7 @@ def paint_backdrop(kind: str, rng: random.Random) -> tuple[Image.Image, Pen, flo
     {"park": _park, "farm": _farm, "street": _street, "beach": _beach, "lake": _lake}[kind](
         pen, rng, horizon, low, ground
     )
-    return base, pen, horizon
+    return base, pen
 
 
 def _sky(pen: Pen, rng: random.Random, horizon: float, low: Colour) -> None:
@@ -190,18 +194,23 @@ def _lake(pen: Pen, rng: random.Random, horizon: float, low: Colour, ground: tup
         y = horizon + 4 + (HEIGHT - horizon) * rng.random() ** 1.4
         x, half = rng.uniform(0, WIDTH), 4 + (y - horizon) * 0.14
         pen.stroke([(x - half, y), (x + half, y)], 0.8 + (y - horizon) * 0.006, (255, 255, 255, 80))
+    grass = rng.choice(GRASS)
+    shore = [(x, 186 + 4 * math.sin(x / 41 + rng.random() * 0.3)) for x in range(0, WIDTH + 9, 8)]
+    pen.polygon([*((x, y - 2.5) for x, y in shore), (WIDTH, HEIGHT), (0, HEIGHT)], (226, 214, 176))
+    pen.polygon([*shore, (WIDTH, HEIGHT), (0, HEIGHT)], blend(grass[0], grass[1], 0.5))
+    pen.polygon([*((x, y + 24) for x, y in shore), (WIDTH, HEIGHT), (0, HEIGHT)], (*grass[1], 120))
+    _tufts(pen, rng, 184, shade(grass[1], 0.88), 26)
     for side in (-1, 1):  # reeds
         if rng.random() < 0.7:
             x0 = WIDTH / 2 + side * rng.uniform(140, 158)
             for _ in range(9):
                 x, height = x0 + rng.uniform(-12, 12), rng.uniform(22, 46)
-                pen.stroke([(x, HEIGHT), (x + rng.uniform(-4, 4), HEIGHT - height)], 2.2, (124, 160, 108), 0.8)
+                pen.stroke([(x, 192), (x + rng.uniform(-4, 4), 192 - height)], 2.2, (124, 160, 108), 0.8)
 
 
-def _room(rng: random.Random) -> tuple[Image.Image, Pen, float]:
+def _room(rng: random.Random, foot: float) -> tuple[Image.Image, Pen]:
     wall = rng.choice([(236, 222, 200), (206, 222, 216), (224, 214, 230), (244, 224, 212), (208, 218, 232)])
     floor = rng.choice([(206, 166, 126), (186, 150, 122), (222, 190, 150)])
-    foot = rng.uniform(126, 138)
     at = foot / HEIGHT
     base = gradient([(0, shade(wall, 0.95)), (at, wall), (at + 1e-6, shade(floor, 0.94)), (1, shade(floor, 1.1))])
     pen = Pen()
@@ -224,4 +233,4 @@ def _room(rng: random.Random) -> tuple[Image.Image, Pen, float]:
         pen.stroke([(0, y), (WIDTH, y)], 0.6, (*shade(floor, 0.8), 70))
     x = rng.uniform(10, 200)  # light from a window
     pen.polygon([(x, foot + 8), (x + 66, foot + 8), (x + 110, HEIGHT), (x + 14, HEIGHT)], (255, 246, 214, 44))
-    return base, pen, foot
+    return base, pen

@@ -77,7 +77,9 @@ def person(
     if word is None:
         word = pose if isinstance(pose, str) else None
     attributes = [word, "smiling" if smiling else None, hair if hair in ("blond", "old") else None]
-    number = s.add(kind, attributes, spot, **facts)
+    figure = people.POSES[pose] if isinstance(pose, str) else pose
+    facing = 0 if figure.front else -1 if spot.flip else 1
+    number = s.add(kind, attributes, spot, facing=facing, **facts)
     shirt_number = s.add("shirt", [shirt, pattern], spot, part_of=number)
     s.relate(number, "wearing", shirt_number)
     hat_number = None
@@ -88,7 +90,6 @@ def person(
         kind, shirt, pattern, hair, rng.choice(people.SKIN), rng.choice(people.TROUSERS), smiling,
         hat_colour if wears_hat else None, hat_pattern,
     )  # fmt: skip
-    figure = people.POSES[pose] if isinstance(pose, str) else pose
     if shadow:
         s.shadow(spot, 17)
     with s.draw(number, spot, order, angle) as pen:
@@ -110,7 +111,8 @@ def animal(
     size, factor = size_of(s.rng) if sized else (None, 1.0)
     colour, spotted = colour_of(s.rng, kind), kind != "sheep" and s.rng.random() < 0.4
     spot = spot.at(0, scale=factor * (1.15 if kind in ("dog", "cat") else 1))
-    number = s.add(kind, [colour, pose, size, "spotted" if spotted else None], spot, **facts)
+    attributes = [colour, pose, size, "spotted" if spotted else None]
+    number = s.add(kind, attributes, spot, facing=-1 if spot.flip else 1, **facts)
     if shadow:
         s.shadow(spot, animals.BUILDS[kind].length * 1.15)
     with s.draw(number, spot, order) as pen:
@@ -130,7 +132,7 @@ def bird(s: Scene, spot: Spot, flying: bool, **facts: object) -> int:
 def duck(s: Scene, spot: Spot) -> int:
     colour, (size, factor) = colour_of(s.rng, "duck"), size_of(s.rng)
     spot = spot.at(0, scale=factor * 1.25)
-    number = s.add("duck", [colour, size, "swimming"], spot)
+    number = s.add("duck", [colour, size], spot, facing=-1 if spot.flip else 1)
     with s.draw(number, spot) as pen:
         animals.draw_duck(pen, colour)
     return number
@@ -163,7 +165,7 @@ def thing(
     s: Scene, category: str, spot: Spot, order: float = 0, angle: float = 0, shadow: bool = False, **facts
 ) -> int:
     """Anything drawn in one piece, on the spot."""
-    draw, patterned, half = _SMALL[category]
+    half = _SMALL[category][2]
     number, paint = held_thing(s, category, spot, **facts)
     if shadow:
         s.shadow(spot, half * _ENLARGED.get(category, 1))
@@ -221,8 +223,8 @@ def bicycle(s: Scene, spot: Spot, **facts) -> int:
     return number
 
 
-def vehicle(s: Scene, category: str, spot: Spot) -> int:
-    """A car or a truck."""
+def vehicle(s: Scene, category: str, spot: Spot) -> tuple[int, Spot]:
+    """A car or a truck; returns its number, and the spot at its own scale."""
     colour = colour_of(s.rng, category)
     size, factor = size_of(s.rng) if category == "car" else (None, 1.0)
     spot = spot.at(0, scale=1 + (factor - 1) * 0.6)
@@ -233,7 +235,7 @@ def vehicle(s: Scene, category: str, spot: Spot) -> int:
     s.shadow(spot, 66)
     with s.draw(number, spot) as pen:
         (objects.draw_car if category == "car" else objects.draw_truck)(pen, colour, wheels)
-    return number
+    return number, spot
 
 
 def basket(s: Scene, spot: Spot, shadow: bool = True, **facts) -> tuple[int, Callable[[Pen, str], None]]:
@@ -251,15 +253,11 @@ def basket(s: Scene, spot: Spot, shadow: bool = True, **facts) -> tuple[int, Cal
 
 
 def lamp(s: Scene, spot: Spot, **facts) -> int:
-    colour, pattern, lit = rng_colour(s, "lamp"), pattern_of(s.rng), s.rng.random() < 0.5
+    colour, pattern, lit = colour_of(s.rng, "lamp"), pattern_of(s.rng), s.rng.random() < 0.5
     number = s.add("lamp", [colour, pattern, "lit" if lit else None], spot, **facts)
     with s.draw(number, spot) as pen:
         objects.draw_lamp(pen, colour, pattern, lit)
     return number
-
-
-def rng_colour(s: Scene, category: str) -> str:
-    return colour_of(s.rng, category)
 
 
 def tree(s: Scene, spot: Spot) -> tuple[int, float]:
@@ -277,8 +275,8 @@ def house(s: Scene, spot: Spot) -> int:
     colour, roof = s.rng.choice(BRIGHT), s.rng.choice(("red", "brown", "gray", "blue", "green"))
     number = s.add("house", [colour], spot)
     lit, door_colour = s.rng.random() < 0.4, colour_of(s.rng, "door")
-    window = s.add("window", ["lit" if lit else None, "white"], spot, part_of=number)
-    door = s.add("door", [door_colour, "closed"], spot, part_of=number)
+    window = s.add("window", ["lit" if lit else None], spot, part_of=number)
+    door = s.add("door", [door_colour], spot, part_of=number)
     s.relate(number, "has", window)
     s.relate(number, "has", door)
     s.shadow(spot, 62)

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
@@ -35,6 +36,9 @@ PALETTE: dict[str, Colour] = {
     "brown": (148, 100, 68),
     "gray": (152, 156, 164),
 }
+_TURN = np.linspace(0, 2 * math.pi, 29)
+_CIRCLE = np.column_stack([np.cos(_TURN), np.sin(_TURN)])
+_CAP = np.column_stack([np.cos(_TURN[:15:2] - math.pi / 2), np.sin(_TURN[:15:2] - math.pi / 2)])  # a half circle
 PATTERNS = ("striped", "dotted", "checkered")
 
 
@@ -105,7 +109,8 @@ class Pen:
         """A filled polygon; a pattern is drawn over the fill, inside the shape only."""
         points = np.asarray(points if isinstance(points, np.ndarray) else list(points), dtype=float)
         placed = points @ self._matrix[:, :2].T + self._matrix[:, 2]
-        unit = math.sqrt(abs(np.linalg.det(self._matrix[:, :2])))
+        (a, b, _), (c, d, _) = self._matrix.tolist()
+        unit = math.sqrt(abs(a * d - b * c))
         self.shapes.append(Shape(placed, fill, self.owner, pattern, unit))
 
     def rectangle(self, x1: float, y1: float, x2: float, y2: float, fill: Colour, pattern: str | None = None) -> None:
@@ -142,16 +147,15 @@ class Pen:
     def stroke(self, points: Sequence[Point], width: float, fill: Colour, end: float | None = None) -> None:
         """A line with round ends through the points; its width runs from `width` to `end`."""
         end = width if end is None else end
-        for i, (a, b) in enumerate(zip(points[:-1], points[1:], strict=True)):
+        for i, (a, b) in enumerate(pairwise(points)):
             parts = len(points) - 1
             ra = (width + (end - width) * i / parts) / 2
             rb = (width + (end - width) * (i + 1) / parts) / 2
-            direction = math.atan2(b[1] - a[1], b[0] - a[0])
-            back = np.linspace(direction + math.pi / 2, direction + 3 * math.pi / 2, 8)
-            front = np.linspace(direction - math.pi / 2, direction + math.pi / 2, 8)
-            cap_a = np.column_stack([a[0] + ra * np.cos(back), a[1] + ra * np.sin(back)])
-            cap_b = np.column_stack([b[0] + rb * np.cos(front), b[1] + rb * np.sin(front)])
-            self.polygon(np.concatenate([cap_a, cap_b]), fill)
+            dx, dy = b[0] - a[0], b[1] - a[1]
+            length = math.hypot(dx, dy) or 1.0
+            c, s = dx / length, dy / length
+            cap = _CAP @ np.array([[c, s], [-s, c]])
+            self.polygon(np.concatenate([b + rb * cap, a - ra * cap]), fill)
 
     def curve(self, points: Sequence[Point], fill: Colour, pattern: str | None = None) -> None:
         """A smooth closed shape through the points (Catmull-Rom)."""
@@ -170,10 +174,9 @@ def smooth(points: Sequence[Point], closed: bool = False, steps: int = 8) -> np.
 
 
 def _ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0, closed: bool = False) -> np.ndarray:
-    turn = np.linspace(0, 2 * math.pi, 29 if closed else 28, endpoint=closed)
     c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    px, py = rx * np.cos(turn), ry * np.sin(turn)
-    return np.column_stack([x + c * px - s * py, y + s * px + c * py])
+    circle = _CIRCLE if closed else _CIRCLE[:-1]
+    return circle @ np.array([[rx * c, rx * s], [-ry * s, ry * c]]) + (x, y)
 
 
 def gradient(stops: Sequence[tuple[float, Colour]]) -> Image.Image:

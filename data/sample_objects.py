@@ -14,6 +14,7 @@ from data.sample_drawing import PALETTE, Colour, Pen, shade
 BENCH_SEAT, CHAIR_SEAT, SOFA_SEAT, TABLE_TOP, FENCE_TOP = 24, 26, 25, 42, 40
 WOOD: Colour = (168, 122, 84)
 METAL: Colour = (116, 122, 136)
+GLASS: Colour = (184, 216, 230)
 
 
 def draw_wheel(pen: Pen, x: float, y: float, r: float, owner: int | None, spokes: bool) -> None:
@@ -55,8 +56,8 @@ def draw_car(pen: Pen, colour: str, wheels: tuple[int, int], window: int | None 
     )
     pen.rounded(-63, -22, 64, -10, 5, shade(fill, 0.82))
     with pen.part(window):
-        pen.polygon([(-36, -36.5), (-24, -53), (-5, -53), (-5, -36.5)], (184, 216, 230))
-        pen.polygon([(0, -36.5), (0, -53), (16, -53), (28, -36.5)], (184, 216, 230))
+        pen.polygon([(-36, -36.5), (-24, -53), (-5, -53), (-5, -36.5)], GLASS)
+        pen.polygon([(0, -36.5), (0, -53), (16, -53), (28, -36.5)], GLASS)
     pen.polygon([(-31, -37.5), (-21, -52), (-15, -52), (-25, -37.5)], (255, 255, 255, 90))
     pen.stroke([(-2.5, -34), (-2.5, -15)], 0.9, shade(fill, 0.7))
     pen.stroke([(3, -30), (10, -30)], 1.6, shade(fill, 0.6))
@@ -73,7 +74,7 @@ def draw_truck(pen: Pen, colour: str, wheels: tuple[int, int]) -> None:
     pen.rounded(-74, -22, 74, -14, 3, (86, 86, 96))
     pen.rounded(18, -74, 56, -16, 8, fill)
     pen.rounded(40, -46, 76, -16, 7, fill)
-    pen.rounded(27, -67, 51, -45, 4, (184, 216, 230))
+    pen.rounded(27, -67, 51, -45, 4, GLASS)
     pen.polygon([(30, -46), (38, -66), (43, -66), (35, -46)], (255, 255, 255, 90))
     pen.rectangle(-74, -40, 14, -20, shade(fill, 0.86))
     for y in (-34, -28):
@@ -332,7 +333,7 @@ def draw_banana(pen: Pen, colour: str) -> None:
 
 
 def draw_basket(pen: Pen, colour: str, half: str) -> None:
-    """A basket 26 high without its handle; half: 'back' (handle and inside) or 'front', so that things can lie in it."""
+    """A basket 26 high without its handle, in two halves (back: handle and inside; front), so that things can lie in it."""
     fill = PALETTE[colour]
     if half == "back":
         pen.ring(0, -17, 17, 2.6, shade(fill, 0.74))

@@ -109,7 +109,7 @@ def draw_person(
     def leg(foot: Point, side: float, tone: float) -> None:
         top = (hip[0] + side * (4.2 if pose.front else 1.5), hip[1])
         joint, end = middle_joint(top, foot, pose.thigh, SHIN, 0.25 * side if pose.front else -1)
-        bare = look.kind == "boy" or look.kind in ("girl", "woman") and look.bottom[0] > 115
+        bare = look.kind == "boy" or (look.kind in ("girl", "woman") and look.bottom[0] > 115)
         fill = shade(look.bottom, tone)
         pen.stroke([top, joint], 10, fill, 8.6)
         pen.stroke([joint, end], 8.2, shade(look.skin, tone) if bare else fill, 6)
