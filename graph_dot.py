@@ -23,7 +23,7 @@ OBJECT, ATTRIBUTE, PREDICATE = "#ffc4b5", "#ffe39b", "#c3dbfb"
 INK, LINE = "#22262e", "#7c8594"
 SHAPES = {
     "object": {"shape": "box", "style": "filled", "fillcolor": OBJECT},
-    "attribute": {"shape": "ellipse", "style": "filled", "fillcolor": ATTRIBUTE},
+    "attribute": {"shape": "ellipse", "style": "filled", "fillcolor": ATTRIBUTE, "margin": "0,0"},
     "predicate": {"shape": "box", "style": "rounded,filled", "fillcolor": PREDICATE},
 }
 LETTERS = {"object": "o", "attribute": "a", "predicate": "r"}  # in the names of nodes
@@ -98,9 +98,18 @@ def scene_graph_dot(
         numbered = max(Counter(objects[i]["name"] for i in items["objects"]).values(), default=0) > 1
     dot = graphviz.Digraph()
     dot.attr(
-        "graph", nodesep="0.14", ranksep="0.26", pack="8", packmode="node", fontname=FONT, fontsize="11", pad="0.15"
+        "graph", nodesep="0.1", ranksep="0.25", pack="8", packmode="node", fontname=FONT, fontsize="11", pad="0.15"
     )
-    dot.attr("node", fontname=FONT, fontsize="13", fontcolor=INK, height="0.28", margin="0.10,0.035", color="#00000040")
+    dot.attr(
+        "node",
+        fontname=FONT,
+        fontsize="13",
+        fontcolor=INK,
+        height="0.28",
+        width="0.3",
+        margin="0.10,0.035",
+        color="#00000040",
+    )
     dot.attr("edge", color=LINE, arrowsize="0.65")
     titles = {}
 
@@ -216,7 +225,16 @@ def neighbourhood_dot(
     most = max((times for *_, times in [*attributes, *phrases]), default=1)
     dot = graphviz.Digraph()
     dot.attr("graph", rankdir="LR", nodesep="0.09", ranksep="0.55", fontname=FONT, pad="0.15")
-    dot.attr("node", fontname=FONT, fontsize="13", fontcolor=INK, height="0.28", margin="0.10,0.035", color="#00000040")
+    dot.attr(
+        "node",
+        fontname=FONT,
+        fontsize="13",
+        fontcolor=INK,
+        height="0.28",
+        width="0.3",
+        margin="0.10,0.035",
+        color="#00000040",
+    )
     dot.attr("edge", color=LINE, arrowsize="0.65")
     titles: dict[str, str] = {}
     names: dict[tuple[str, str, str], str] = {}

@@ -197,6 +197,8 @@ function placeBoxes() {
         box.style.setProperty("--own", colour);
         box.style.setProperty("--own-ink", ink);
         box.classList.toggle("up", y > 0.06 * height);
+      } else {
+        box.classList.toggle("matched", object.match !== undefined);
       }
       register(key, box);
       stage.append(box);
@@ -204,7 +206,7 @@ function placeBoxes() {
     });
   }
   stage.classList.toggle("roomy", data.graphs.prediction.objects.length <= 9);
-  stage.classList.toggle("small", Math.max(width, height) < 420);
+  stage.style.setProperty("--shape", String(width / height));
   roving(stage, buttons);
 }
 
@@ -296,7 +298,7 @@ function wireGraph(panel) {
   };
   const whole = () => Math.min((canvas.clientWidth - 4) / natural.width, (canvas.clientHeight - 4) / natural.height);
   const fit = () => zoom(Math.min(whole(), 1.35));
-  zoom(Math.min(1.35, Math.max(0.8, whole()))); // readable first, whole second
+  zoom(Math.min(1.35, Math.max(0.7, whole()))); // readable first, whole second
   canvas.scrollTo((natural.width * scale - canvas.clientWidth) / 2, 0);
   for (const [name, action] of [["out", () => zoom(scale / 1.25)], ["in", () => zoom(scale * 1.25)], ["fit", fit]]) {
     panel.querySelector(`[data-zoom="${name}"]`).addEventListener("click", action);
