@@ -54,7 +54,7 @@ def read_vrd(directory: str | Path, skip_bad_items: bool = False) -> tuple[Annot
         data = mask_not_finite(text)
         for name, raw in decode_json(data, path, dict[str, msgspec.Raw]).items():
             relationships, skipped = _read_image(
-                path, name, data, raw, len(categories), len(predicates), skip_bad_items
+                path, name, text, data, raw, len(categories), len(predicates), skip_bad_items
             )
             images.append((name, relationships))
             bad += skipped
