@@ -421,6 +421,7 @@ def _object_lookup(
     unique, first = np.unique(keys, return_index=True)
     repeated = np.ones(len(keys), bool)
     repeated[first] = False
+    merged_row, merged_id = merged_row[~repeated[merged_row]], merged_id[~repeated[merged_row]]
 
     target = np.arange(len(keys))
     merged_key = image[merged_row] * span + merged_id

@@ -1,0 +1,220 @@
+"""create_graph.py as a user runs it."""
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import create_graph
+from benchmarks.make_visual_genome import write_visual_genome
+from data import annotations as annotations_module
+from data import json_list
+from data.splits import Split
+from semantic_graph import SemanticActionGraph
+
+ROOT = Path(__file__).resolve().parents[1]
+OUTPUTS = ["attribute_counts.json", "entity_counts.json", "graph.pickle", "predicate_counts.json"]
+OUTPUTS += [f"data/data_samples/{name}_data.json" for name in ("test", "train", "validation")]
+
+
+@pytest.fixture(scope="module")
+def raw_data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vg") / "raw_data"
+    write_visual_genome(folder, 90, seed=3)
+    return folder
+
+
+def run(raw_data, output, *more):
+    return create_graph.main(["--annotations", str(raw_data), "--output", str(output), "--min_occurances", "5", *more])
+
+
+def contents(output):
+    return {name: (output / name).read_bytes() for name in OUTPUTS}
+
+
+def splits(output):
+    return {
+        name: Split(output / "data" / "data_samples" / f"{name}_data.json") for name in ("train", "validation", "test")
+    }
+
+
+def counts(output, kind):
+    return json.loads((output / f"{kind}_counts.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def made(raw_data, tmp_path_factory):
+    output = tmp_path_factory.mktemp("made")
+    assert run(raw_data, output) == 0
+    return output
+
+
+def test_as_a_command(raw_data, made, tmp_path):
+    command = [sys.executable, str(ROOT / "create_graph.py"), "--annotations", str(raw_data), "--min_occurrences", "5"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Objects: " in done.stdout
+    assert "Wrote graph.pickle" in done.stdout
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == sorted(OUTPUTS)
+    assert contents(tmp_path) == contents(made)
+
+
+@pytest.mark.parametrize("graph_from", ["train", "all"])
+def test_counts_graph_and_splits_agree(raw_data, tmp_path, graph_from):
+    assert run(raw_data, tmp_path, "--graph_from", graph_from, "--num_test", "40") == 0
+    graph = SemanticActionGraph.load(tmp_path / "graph.pickle")
+    entities, attributes, predicates, attribute_phrases, predicate_phrases = (Counter() for _ in range(5))
+    for name, split in splits(tmp_path).items():
+        for record in split:
+            names = {item.object_id: item.name for item in record.labels.objects}
+            assert set(names.values()) <= set(graph.entities)
+            assert {word for item in record.labels.objects for word in item.attributes} <= set(graph.attributes)
+            assert {item.predicate for item in record.labels.relationships} <= set(graph.predicates)
+            if name == "train" or graph_from == "all":
+                entities.update(names.values())
+                for item in record.labels.objects:
+                    attributes.update(item.attributes)
+                    attribute_phrases.update((item.name, word) for word in item.attributes)
+                for item in record.labels.relationships:
+                    predicates[item.predicate] += 1
+                    predicate_phrases[names[item.subject_id], item.predicate, names[item.object_id]] += 1
+    for kind, found in (("entity", entities), ("attribute", attributes), ("predicate", predicates)):
+        written = counts(tmp_path, kind)
+        assert written == found
+        assert list(written) == sorted(written, key=lambda word: (-written[word], word))
+        assert min(written.values()) >= 5
+    assert (graph.entities, graph.predicates) == (list(counts(tmp_path, "entity")), list(counts(tmp_path, "predicate")))
+    e, a, p = graph.entities, graph.attributes, graph.predicates
+    assert {(e[c], a[w]): n for c, w, n in graph.attribute_edges} == attribute_phrases
+    assert {(e[s], p[r], e[o]): n for s, r, o, n in graph.predicate_edges} == predicate_phrases
+
+
+def test_the_default_split_is_seeded_and_proportional(raw_data, made, tmp_path):
+    assert {name: len(split) for name, split in splits(made).items()} == {"train": 82, "validation": 4, "test": 4}
+    ids = [record.labels.image_id for split in splits(made).values() for record in split]
+    assert sorted(ids) == list(range(1, 91))
+    assert run(raw_data, tmp_path, "--seed", "1") == 0
+    assert {r.image_name for r in splits(tmp_path)["test"]} != {r.image_name for r in splits(made)["test"]}
+
+
+def test_several_processes_write_the_same_bytes(raw_data, made, tmp_path, monkeypatch):
+    monkeypatch.setattr(json_list, "FEW_BYTES", 0)
+    monkeypatch.setattr(json_list, "RANGE_BYTES", 1 << 18)
+    monkeypatch.setattr(annotations_module, "PART_IMAGES", 7)
+    monkeypatch.setattr(create_graph, "available_cores", lambda: 3)
+    assert run(raw_data, tmp_path) == 0
+    assert contents(tmp_path) == contents(made)
+
+
+def test_only_images_that_are_there_from_both_folders(raw_data, tmp_path, capsys):
+    for name in (
+        "VG_100K/3.jpg",
+        "VG_100K/4.png",
+        "VG_100K_2/7.jpg",
+        "VG_100K_2/8.JPG",
+        "VG_100K_2/9.txt",
+        "VG_100K/999.jpg",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    sizes = ("--num_train", "4", "--num_validation", "0", "--num_test", "0", "--min_occurances", "1")
+    for folder in (tmp_path / "VG_100K", tmp_path / "VG_100K_2", tmp_path):
+        assert run(raw_data, tmp_path / "out", "--images_dir", str(folder), *sizes) == 0
+        assert [record.image_name for record in splits(tmp_path / "out")["train"]] == [
+            "3.jpg",
+            "4.png",
+            "7.jpg",
+            "8.JPG",
+        ]
+    (tmp_path / "none").mkdir()
+    assert run(raw_data, tmp_path / "out", "--images_dir", str(tmp_path / "none")) == 2
+    assert run(raw_data, tmp_path / "out", "--images_dir", str(tmp_path / "missing")) == 2
+    error = capsys.readouterr().err
+    assert "has none of the annotated images" in error
+    assert "missing: no such folder" in error
+
+
+def test_a_split_file_beside_the_annotations_is_honoured(raw_data, tmp_path):
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for path in raw_data.iterdir():
+        (folder / path.name).symlink_to(path)
+    (folder / "split.json").write_text(
+        json.dumps({"train": list(range(90, 10, -1)), "validation": [4], "test": [5, 1]})
+    )
+    assert run(folder, tmp_path / "a") == 0
+    found = {name: [record.labels.image_id for record in split] for name, split in splits(tmp_path / "a").items()}
+    assert found == {"train": list(range(11, 91)), "validation": [4], "test": [1, 5]}
+    assert run(folder, tmp_path / "b", "--num_test", "30") == 0
+    assert len(splits(tmp_path / "b")["test"]) == 30
+
+
+def test_bad_input_leaves_the_old_files(raw_data, made, tmp_path, capsys):
+    assert run(raw_data, tmp_path) == 0
+    before = contents(tmp_path)
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for path in raw_data.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes()[:-9000])
+    assert run(folder, tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "objects.json: the file ends inside item" in error
+    assert error.count("\n") == 1
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--num_test", "91"], "there are 90; use smaller --num_train"),
+        (["--min_occurances", "1000000"], "no entity name occurs 1000000 times .* use a smaller --min_occurances"),
+        (["--annotations", "nowhere"], "nowhere: no such folder; give the one with the annotations by --annotations"),
+        (["--num_train", "0", "--num_validation", "0", "--num_test", "0"], "no image is left"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(raw_data, tmp_path, capsys, arguments, message):
+    assert run(raw_data, tmp_path, *arguments) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error)
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--num_test", "-1"], ["--min_occurances", "0"], ["--seed", "-1"], ["--draw", "graph.pickle"]]
+)
+def test_flags_out_of_range(arguments):
+    with pytest.raises(SystemExit) as error:
+        create_graph.main(arguments)
+    assert error.value.code == 2
+
+
+def test_describe(made, capsys):
+    graph = SemanticActionGraph.load(made / "graph.pickle")
+    assert create_graph.main(["--describe", str(made / "graph.pickle")]) == 0
+    text = capsys.readouterr().out
+    assert f"{len(graph.entities)} entities" in text
+    *_, count = max(graph.predicate_edges.tolist(), key=lambda edge: edge[-1])
+    assert f"{count}  " in text
+    assert "Most frequent attribute phrases" in text
+    assert create_graph.main(["--describe", str(made / "graph.pickle"), "--word", graph.entities[0].upper()]) == 0
+    text = capsys.readouterr().out
+    assert f"Entity {graph.entities[0]!r}:" in text
+    assert "as subject" in text
+    assert create_graph.main(["--describe", str(made / "graph.pickle"), "--word", graph.predicates[0]]) == 0
+    assert f"Predicate {graph.predicates[0]!r}:" in capsys.readouterr().out
+    assert create_graph.main(["--describe", str(made / "graph.pickle"), "--word", "zebra"]) == 2
+    assert "'zebra' is no word of the graph" in capsys.readouterr().err
+    assert create_graph.main(["--describe", "missing.pickle"]) == 2
+
+
+def test_draw(made, tmp_path):
+    pytest.importorskip("drawing")
+    word = SemanticActionGraph.load(made / "graph.pickle").entities[0]
+    output = tmp_path / "word.svg"
+    assert create_graph.main(["--draw", str(made / "graph.pickle"), "--word", word, "--output", str(output)]) == 0
+    assert "<svg" in output.read_text()
