@@ -11,6 +11,7 @@ from data.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord
 from environment import Rules, SceneGraphEnvironment
 from scenes import Instances, SceneSet
 from semantic_graph import SemanticActionGraph
+from vrl_model import unpacked
 
 ENTITIES = ["person", "bicycle", "hat", "dog", "tree", "car", "bag", "shoe"]
 ATTRIBUTES = ["young", "red", "big", "wet"]
@@ -111,6 +112,11 @@ class Walker:
         names = [*self.graph.entities, "Terminal"]
         state = self.state
         return [(names[e], int(i)) for e, i in zip(state["entities"], state["instances"], strict=True) if e >= 0]
+
+    def words(self, field: str) -> set[str]:
+        """The words in a bit mask of the state: attributes_given, attributes_right, predicates_right."""
+        vocabulary = self.graph.predicates if field.startswith("predicates") else self.graph.attributes
+        return {vocabulary[i] for i in np.flatnonzero(unpacked(self.state[field][None], len(vocabulary))[0])}
 
     def step(self, entity: str = "Terminal", attribute: str | None = None, predicate: str | None = None) -> tuple:
         """Take the triple; ((reward of attribute, predicate, next object), whether the image ended)."""
