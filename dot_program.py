@@ -36,9 +36,14 @@ def find_dot() -> str:
     return found
 
 
-def run_dot(source: str, form: str, engine: str = "dot", dpi: int | None = None) -> bytes:
-    """Lay out DOT `source` and return it as `form` ("svg", "png", "json"); dpi: pixels an inch of a PNG."""
-    command = [find_dot(), f"-K{engine}", f"-T{form}"] + ([f"-Gdpi={dpi}"] if dpi else [])
+def run_dot(source: str, form: str, placed: bool = False, dpi: int | None = None) -> bytes:
+    """Lay out DOT `source` and return it as `form` ("svg", "png", "json").
+
+    placed: nodes and edges have their positions already (`graph_packing.packed`). dpi: pixels an inch of a PNG.
+    """
+    command = [find_dot(), *(["-Kneato", "-n2"] if placed else ["-Kdot"]), f"-T{form}"] + (
+        [f"-Gdpi={dpi}"] if dpi else []
+    )
     result = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
     if result.returncode != 0 or not result.stdout:
         lines = result.stderr.decode(errors="replace").strip().splitlines() or ["no output"]
@@ -46,12 +51,12 @@ def run_dot(source: str, form: str, engine: str = "dot", dpi: int | None = None)
     return result.stdout
 
 
-def to_svg(source: str, titles: dict[str, str] | None = None, engine: str = "dot") -> tuple[str, float, float]:
+def to_svg(source: str, titles: dict[str, str] | None = None, placed: bool = False) -> tuple[str, float, float]:
     """Lay out DOT `source` as an `<svg>` element: (markup without prolog, width, height in points).
 
     titles: DOT node name -> what is shown on hovering and read by a screen reader, instead of that name.
     """
-    markup = run_dot(source, "svg", engine).decode()
+    markup = run_dot(source, "svg", placed).decode()
     markup = markup[markup.index("<svg") :]
     markup = re.sub(r"<!--.*?-->\n?", "", markup, flags=re.DOTALL)
     markup = re.sub(f'font-family="{FONT}[^"]*"', f'font-family="{SVG_FONTS}"', markup)
@@ -77,8 +82,8 @@ def escape_xml(text: str) -> str:
 class PdfDrawing:
     """A laid-out graph, ready to be drawn on a matplotlib figure. `.width`, `.height` in points."""
 
-    def __init__(self, source: str, engine: str = "dot") -> None:
-        self.layout = json.loads(run_dot(source, "json", engine), strict=False)
+    def __init__(self, source: str, placed: bool = False) -> None:
+        self.layout = json.loads(run_dot(source, "json", placed), strict=False)
         width, height = (float(v) for v in self.layout["bb"].split(",")[2:])
         self.width, self.height = width + 2 * MARGIN, height + 2 * MARGIN
 

@@ -18,6 +18,7 @@ from dot_program import PdfDrawing, pdf_bytes, run_dot, to_svg
 from formats import InputError, atomic_write
 from graph_comparison import mark, with_missed
 from graph_dot import neighbourhood_dot, scene_graph_dot, shown
+from graph_packing import packed
 from graph_page import standalone_page
 from scene_graph_files import Graph, checked_graph
 from semantic_graph import SemanticActionGraph
@@ -28,6 +29,7 @@ ENDINGS = (".svg", ".png", ".pdf", ".html")
 PNG_DPI = 144
 LARGEST_PNG_SIDE = 20_000  # pixels; a larger drawing gets fewer dots an inch
 PHOTO_SIDE = 520  # points: the longer side of the photo beside a graph
+SHAPE = 1.4  # wanted width / height of a graph
 GAP = 16  # points between them
 
 
@@ -72,7 +74,7 @@ def draw_graph(
             items["objects"] = sorted({*items["objects"], *hanging})
         source, titles = scene_graph_dot(drawn, items, numbered=True if image is not None else None)
         photo = draw_boxes(image, graph, [i for i in items["objects"] if i < len(graph["objects"])]) if image else None
-        content = _picture(source, titles, ending, photo)
+        content = _picture(packed(source, SHAPE), titles, ending, photo, placed=True)
     with atomic_write(output) as file:
         file.write(content)
 
@@ -86,7 +88,7 @@ def draw_neighbourhood(graph: SemanticActionGraph, word: str, output: str | Path
     """
     ending = check_ending(output, ENDINGS[:3])
     source, titles = neighbourhood_dot(*_neighbourhood(graph, word, phrases))
-    content = _picture(source, titles, ending, None)
+    content = _picture(source, titles, ending, None, placed=False)
     with atomic_write(output) as file:
         file.write(content)
 
@@ -128,13 +130,13 @@ def _neighbourhood(
     )
 
 
-def _picture(source: str, titles: dict[str, str], ending: str, photo: Image.Image | None) -> bytes:
-    """DOT source, and a photo beside the graph, in the format of `ending`."""
+def _picture(source: str, titles: dict[str, str], ending: str, photo: Image.Image | None, placed: bool) -> bytes:
+    """DOT source, with positions or without, and a photo beside the graph, in the format of `ending`."""
     if ending == ".png":
-        return _png(source, photo)
+        return _png(source, photo, placed)
     if ending == ".pdf":
-        return _pdf(source, photo)
-    markup, width, height = to_svg(source, titles)
+        return _pdf(source, photo, placed)
+    markup, width, height = to_svg(source, titles, placed)
     if photo is not None:
         total, at_photo, at_graph, size = _beside(photo, width, height)
         inner = re.sub(
@@ -169,10 +171,10 @@ def _beside(photo: Image.Image, width: float, height: float) -> tuple[Pair, Pair
     return total, (0.0, (total[1] - h) / 2), (w + GAP, (total[1] - height) / 2), (w, h)
 
 
-def _png(source: str, photo: Image.Image | None) -> bytes:
-    _, width, height = to_svg(source)
+def _png(source: str, photo: Image.Image | None, placed: bool) -> bytes:
+    _, width, height = to_svg(source, placed=placed)
     dpi = min(PNG_DPI, int(LARGEST_PNG_SIDE / max(width, height) * 72))
-    drawn = run_dot(source, "png", dpi=dpi)
+    drawn = run_dot(source, "png", placed, dpi)
     if photo is None:
         return drawn
     scale = dpi / 72
@@ -187,8 +189,8 @@ def _png(source: str, photo: Image.Image | None) -> bytes:
     return buffer.getvalue()
 
 
-def _pdf(source: str, photo: Image.Image | None) -> bytes:
-    drawing = PdfDrawing(source)
+def _pdf(source: str, photo: Image.Image | None, placed: bool) -> bytes:
+    drawing = PdfDrawing(source, placed)
     if photo is None:
         return drawing.bytes()
     from matplotlib.figure import Figure

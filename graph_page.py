@@ -22,6 +22,7 @@ from box_drawing import COLOURS, data_uri, text_colour
 from dot_program import escape_xml, to_svg
 from graph_comparison import hits_at, mark
 from graph_dot import SIGNS, STATUS_WORDS, counted, plain_text, scene_graph_dot, shown
+from graph_packing import packed
 from scene_graph_files import Graph
 
 ASSETS = Path(__file__).resolve().parent / "graphviz" / "gallery_assets"
@@ -80,9 +81,10 @@ def image_page(
     drawn = {"prediction": items or shown(graph, max_relationships=DRAWN_RELATIONSHIPS)}
     if truth is not None:
         drawn["truth"] = shown(truth)
+    shape = 0.75 if truth is not None else 1.2
     numbered = any(o["w"] > 0 and o["h"] > 0 for value in graphs.values() for o in value["objects"])
     panels = [
-        _panel(titles[side], side, graphs[side], drawn[side], numbered or None)
+        _panel(titles[side], side, graphs[side], drawn[side], numbered or None, shape)
         for side in ("truth", "prediction")
         if side in graphs
     ]
@@ -163,10 +165,12 @@ def _for_page(graph: Graph) -> dict[str, Any]:
     }
 
 
-def _panel(title: str, side: str, graph: Graph, items: dict[str, list[int]], numbered: bool | None) -> str:
-    """A graph with its heading, zoom buttons and legend."""
+def _panel(
+    title: str, side: str, graph: Graph, items: dict[str, list[int]], numbered: bool | None, shape: float
+) -> str:
+    """A graph with its heading, zoom buttons and legend. shape: about width / height of the place for it."""
     source, titles = scene_graph_dot(graph, items, numbered=numbered, prefix=f"{side[0]}-", legend=False)
-    markup, _, _ = to_svg(source, titles)
+    markup, _, _ = to_svg(packed(source, shape), titles, placed=True)
     markup = re.sub(r' id="(graph|edge)\d+"', "", markup)  # two graphs stand in one page
     drawn, there = len(items["relationships"]), len(graph["relationships"])
     count = f"{drawn} of {there} relationships" if drawn < there else counted(there, "relationship")

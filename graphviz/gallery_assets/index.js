@@ -28,7 +28,7 @@ function card(image) {
   const told = recall === null ? "no relationship annotated" : `recall ${perCent(recall)}: ${image.hits} of ${image.total}`;
   const counts = `${counted(image.objects, "object")}, ${counted(image.predicted, "relationship")}`;
   const text = make("div", { class: "words" }, make("h2", { title: image.name }, image.name), meter, make("p", {}, told), make("p", {}, counts));
-  return make("li", { class: "card" }, make("a", { href: image.page }, photo, text));
+  return make("li", { class: "card" }, make("a", { href: image.page + location.hash }, photo, text));
 }
 
 // ---------------------------------------------------------------- what is asked for
@@ -78,8 +78,8 @@ function show() {
   byId("nothing").hidden = waiting.length > 0;
   cards.replaceChildren();
   drawBars();
-  more();
   remember();
+  more();
 }
 
 function drawBars() {
@@ -122,7 +122,7 @@ byId("filters").addEventListener("reset", () => {
   setTimeout(show); // after the form has taken its first values
 });
 
-// What is asked for stands in the address, so that going back to the index finds it again.
+// What is asked for stands in the address, and goes along to the pages, so that coming back finds it again.
 function remember() {
   const parts = new URLSearchParams();
   for (const name of ["word", "predicate"]) if (asked[name] !== "") parts.set(name, asked[name]);

@@ -429,6 +429,7 @@ function wireWalk() {
   show();
 }
 
+for (const link of document.querySelectorAll("header a")) link.hash = location.hash; // what the index was asked for
 document.body.classList.toggle("boxless", !boxed);
 placeBoxes();
 placeSwitches();
