@@ -8,16 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from faster_rcnn.torchvision_detectors import TorchvisionDetector
+from faster_rcnn.torchvision_detectors import TORCHVISION_DETECTORS, TorchvisionDetector
 from faster_rcnn.vgg16 import VGG16FasterRCNN
 from faster_rcnn.weights import Detector, load_detector, save_detector
 
-DETECTORS = (
-    "vgg16",
-    "fasterrcnn_resnet50_fpn_v2",
-    "fasterrcnn_mobilenet_v3_large_320_fpn",
-    "fasterrcnn_efficientnet_lite0",
-)
+DETECTORS = ("vgg16", *TORCHVISION_DETECTORS)
 
 __all__ = ["DETECTORS", "Detector", "build_detector", "load_detector", "save_detector"]
 

@@ -118,9 +118,13 @@ def _open_journal(path: Path, header: bytes) -> set[str]:
             if file.readline() == header:
                 end = file.tell()
                 for line in file:
+                    try:
+                        row = msgspec.json.decode(line, type=_Row)
+                    except msgspec.DecodeError:
+                        break
                     if not line.endswith(b"\n"):
                         break
-                    done.add(msgspec.json.decode(line, type=_Row).image)
+                    done.add(row.image)
                     end += len(line)
                 file.truncate(end)
                 return done
@@ -150,7 +154,7 @@ def detect_to_file(
     """Write the detections of each (name, path) to `output` (.h5 or .json), atomically, resuming a stopped run.
 
     Returns how many images are in the file and how many were skipped because they do not decode.
-    Raises InputError when the file cannot be written.
+    Raises InputError when the file cannot be written, or no image decodes.
     """
     output = Path(output)
     if output.suffix.lower() not in (".h5", ".hdf5", ".json"):
@@ -173,7 +177,10 @@ def detect_to_file(
                 file.write(msgspec.json.encode(_Row.of(name, detections)) + b"\n")
                 file.flush()
     except OSError as error:
-        raise InputError(f"{journal}: cannot be written ({error.strerror}); choose another --output") from None
+        raise InputError(f"{journal}: cannot be written ({error}); choose another --output") from None
+    if skipped == len(items):
+        os.unlink(journal)
+        raise InputError(f"none of the {skipped} images can be decoded, the first at {items[0][1]}; check --images_dir")
     wanted = {name for name, _ in items}
     rows = ((row.image, row.detections()) for row in _journal_rows(journal) if row.image in wanted)
     count = write_detections(output, detector.classes, rows)

@@ -63,6 +63,9 @@ class EfficientNetLite0FPN(nn.Module):
         return self.fpn(levels)
 
 
+TORCHVISION_DETECTORS = tuple(_FROZEN_PREFIXES)
+
+
 def _efficientnet_lite0(num_classes: int) -> FasterRCNN:
     channels = 64
     backbone = EfficientNetLite0FPN(channels)
@@ -103,6 +106,7 @@ class TorchvisionDetector(nn.Module):
         names = COCO_COLUMNS if classes is None else ["__background__", *classes]
         columns = [i for i, column in enumerate(names) if i > 0 and (classes is not None or column != "N/A")]
         self.name = name
+        self.has_coco_columns = classes is None
         self.classes = [names[i] for i in columns]
         self.model = _build(name, len(names))
         self.register_buffer("_columns", torch.tensor(columns), persistent=False)

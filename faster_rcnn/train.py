@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import random
 import sys
 import time
 from collections.abc import Sequence
@@ -186,16 +185,16 @@ def train(
     After every epoch `output`.checkpoint holds all that is needed to continue, atomically.
     """
     optimizer = make_optimizer(detector, recipe, pretrained)
-    steps = recipe.epochs * math.ceil(len(train_data) / recipe.batch_size)
-    schedule = make_schedule(optimizer, steps)
+    schedule = make_schedule(optimizer, recipe.epochs * math.ceil(len(train_data) / recipe.batch_size))
     checkpoint = output.with_name(output.name + ".checkpoint")
     settings = {
         "detector": detector.name,
         "classes": detector.classes,
-        "steps": steps,
+        "num_epochs": recipe.epochs,
+        "train_data": len(train_data),
         "batch_size": recipe.batch_size,
         "learning_rate": recipe.learning_rate,
-        "pretrained": pretrained,
+        "backbone_weights": pretrained,
         "seed": seed,
     }
     done, best = load_checkpoint(checkpoint, settings, detector, optimizer, schedule) if resume else (0, -1.0)
@@ -203,7 +202,6 @@ def train(
     for epoch in range(done + 1, recipe.epochs + 1):
         # A resumed run draws what the uninterrupted one would have drawn.
         torch.manual_seed(seed + epoch)
-        random.seed(seed + epoch)
         loader = _loader(train_data, recipe.batch_size, num_workers, shuffle=True)
         loss = train_one_epoch(detector, loader, optimizer, schedule, f"epoch {epoch}/{recipe.epochs}")
         score = validate(detector, validation_data, recipe.batch_size, num_workers)

@@ -2,7 +2,7 @@
 
 The HDF5 layout has one dataset per parameter, named as in `VGG16FasterRCNN`; the class names
 stand in an attribute `classes` of the file, and without it 21 classes are PASCAL VOC's.
-A torch file holds {"detector": name, "classes": [names], "state_dict": the torchvision model's}.
+A torch file holds {"detector": name, "classes": [names] or None for COCO's, "state_dict": the torchvision model's}.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.error import URLError
 
 import h5py
 import torch
 import torchvision
 from torch import nn
 
-from faster_rcnn.torchvision_detectors import COCO_WEIGHTS, TorchvisionDetector
+from faster_rcnn.torchvision_detectors import COCO_WEIGHTS, TORCHVISION_DETECTORS, TorchvisionDetector
 from faster_rcnn.vgg16 import BGR_MEAN, VOC_CLASSES, VGG16FasterRCNN
 from formats import InputError, atomic_write, read_bytes
 
@@ -102,7 +101,8 @@ def save_detector(detector: Detector, path: str | Path) -> None:
     if isinstance(detector, VGG16FasterRCNN):
         save_vgg16(detector, path)
         return
-    state = {"detector": detector.name, "classes": detector.classes, "state_dict": detector.model.state_dict()}
+    classes = None if detector.has_coco_columns else detector.classes
+    state = {"detector": detector.name, "classes": classes, "state_dict": detector.model.state_dict()}
     with atomic_write(path) as file:
         torch.save(state, file)
 
@@ -123,7 +123,7 @@ def load_detector(name: str | None = None, path: str | Path | None = None) -> De
         detector = TorchvisionDetector(name)
         try:
             tensors = COCO_WEIGHTS[name].get_state_dict(progress=False)
-        except (URLError, OSError, RuntimeError) as error:
+        except (OSError, RuntimeError) as error:
             raise InputError(
                 f"{name}: its weights cannot be downloaded ({error}); give a file with --weights"
             ) from None
@@ -133,8 +133,14 @@ def load_detector(name: str | None = None, path: str | Path | None = None) -> De
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: does not hold a detector; give what `python -m faster_rcnn.train` wrote")
     if "state_dict" in content:
-        _check_name(path, name, content.get("detector"))
-        detector = TorchvisionDetector(content["detector"], content.get("classes"))
+        known, classes = content.get("detector"), content.get("classes")
+        named = classes is None or (isinstance(classes, list) and all(isinstance(c, str) for c in classes))
+        if known not in TORCHVISION_DETECTORS or not named or not isinstance(content["state_dict"], Mapping):
+            raise InputError(
+                f"{path}: holds no detector that is known here; give what `python -m faster_rcnn.train` wrote"
+            )
+        _check_name(path, name, known)
+        detector = TorchvisionDetector(known, classes)
         _load_tensors(detector.model, content["state_dict"], path)
         return detector
     if name not in COCO_WEIGHTS:
@@ -187,7 +193,7 @@ def _download_backbone(name: str) -> Mapping[str, torch.Tensor]:
     }[name]
     try:
         return weights.get_state_dict(progress=False)
-    except (URLError, OSError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:
         raise InputError(
             f"{name}: ImageNet weights cannot be downloaded ({error}); give a local file with "
             "--backbone_weights FILE, or train from random weights with --backbone_weights none"

@@ -157,6 +157,8 @@ def test_a_state_dict_of_torchvision_with_cocos_classes(tmp_path):
     assert "N/A" not in loaded.classes
     found = loaded.detect([images()[0]], threshold=0.0, margin=1.0)[0]
     assert found.candidates.max() <= 79
+    save_detector(loaded, tmp_path / "ours.pt")
+    assert load_detector(None, tmp_path / "ours.pt").classes == loaded.classes
     with pytest.raises(InputError, match="--detector"):
         load_detector(None, tmp_path / "coco.pth")
     del tensors["rpn.head.cls_logits.bias"]
@@ -175,6 +177,13 @@ def test_what_is_no_weights_file_is_refused(tmp_path, content):
         load_detector(LITE0, tmp_path / "none.pt")
     with pytest.raises(InputError, match="--weights"):
         load_detector(LITE0, None)
+
+
+@pytest.mark.parametrize("content", [[], {"state_dict": {}}, {"detector": LITE0, "classes": [3], "state_dict": {}}])
+def test_a_torch_file_of_something_else_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "d.pt")
+    with pytest.raises(InputError, match=r"d\.pt: .*faster_rcnn\.train"):
+        load_detector(None, tmp_path / "d.pt")
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path):
@@ -217,6 +226,12 @@ def test_images_come_in_order_and_bad_ones_as_none(world, tmp_path, capsys):
     assert [name for name, _ in found] == [str(i) for i in range(20)]
     assert [name for name, image in found if image is None] == ["3"]
     assert "bad.png" in capsys.readouterr().err
+
+
+def test_when_nothing_decodes_no_file_is_made(detector, tmp_path):
+    with pytest.raises(InputError, match="none of the 2 images"):
+        detect_to_file(detector, [(n, tmp_path / n) for n in ("a.png", "b.png")], tmp_path / "d.h5")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_to_look_at(world, tmp_path):
