@@ -14,19 +14,21 @@ import json
 import multiprocessing
 import os
 import sys
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import msgspec
 from PIL import Image
 from tqdm import tqdm
 
 from data.sample_annotations import OBJECT_ALIASES, PREDICATE_ALIASES, Seen, visual_genome_items
 from data.sample_drawing import HEIGHT, WIDTH
-from data.sample_scenes import HELD_OUT, compose
-from data.sample_world import Scene, inside_image, is_noticeable
+from data.sample_scenes import HELD_OUT, compose, holds_held_out
+from data.sample_world import Scene
 from formats import InputError, atomic_write, read_json, reports_input_errors, write_json
 
 FIRST_IMAGE_ID = 9_000_001  # above every id of Visual Genome
@@ -40,8 +42,7 @@ FILES = (
     "relationship_alias.txt",
 )
 SHARES = (("train", 0.75), ("validation", 0.10), ("test", 0.15))
-OBJECTS = range(4, 13)
-TRIPLETS = range(6, 31)
+PATIENCE = 60  # scenes composed in search of a held-out combination
 
 
 def split_ids(num_images: int) -> dict[str, list[int]]:
@@ -55,32 +56,25 @@ def split_ids(num_images: int) -> dict[str, list[int]]:
 def draw(image_id: int, seed: int, held_out: bool | None) -> tuple[Image.Image, Seen, Scene]:
     """One image and what is seen on it.
 
-    Scenes are composed anew until one has 4 to 12 objects, a sensible number of relationships, and
-    the combinations of HELD_OUT: none (False), at least one (True), or as it comes (None).
+    Scenes are composed anew until one shows 4 to 12 objects, some relationships, and of the
+    combinations of HELD_OUT none (False), at least one (True), or what comes (None).
     """
-    least = Random(f"{seed}/{image_id}").choice((OBJECTS.start, 8, 10, 11, 12, 12))
-    attempt = 0
-    while True:
-        scene = compose(Random(f"{seed}/{image_id}/{attempt}"))
-        attempt += 1
-        wanted = held_out if attempt < 60 else (None if held_out else held_out)
-        if not _fits(scene, wanted, least):
+    for attempt in count():
+        scene = compose(Random(f"{seed}/{image_id}/{attempt}"), held_out is not False)
+        if held_out is not None and attempt < PATIENCE and holds_held_out(scene) != held_out:
             continue
         image, boxes = scene.paint()
         number = {n: i for i, n in enumerate(sorted(boxes))}
         objects = [(t.category, t.attributes, boxes[t.number]) for t in scene.things if t.number in boxes]
         triplets = [(number[s], p, number[o]) for s, p, o in scene.triplets() if s in number and o in number]
-        if len(objects) in OBJECTS and len(triplets) in TRIPLETS:
+        shown = any((objects[s][0], p, objects[o][0]) in HELD_OUT for s, p, o in triplets)
+        if (
+            len(objects) >= 4
+            and len(triplets) >= 4
+            and (held_out is None or shown == held_out or (held_out and attempt > PATIENCE))
+        ):
             return image, Seen(image_id, objects, triplets), scene
-
-
-def _fits(scene: Scene, held_out: bool | None, least: int) -> bool:
-    noticeable = sum(is_noticeable(t, inside_image(t.box)) for t in scene.things)
-    if not least <= noticeable <= OBJECTS.stop:
-        return False
-    name = {t.number: t.category for t in scene.things}
-    combined = any((name[s], p, name[o]) in HELD_OUT for s, p, o in scene.triplets())
-    return held_out is None or combined == held_out
+    raise AssertionError("unreachable")
 
 
 def _job(job: tuple[int, int, bool | None]) -> tuple[int, bytes, dict[str, Any]]:
@@ -90,6 +84,10 @@ def _job(job: tuple[int, int, bool | None]) -> tuple[int, bytes, dict[str, Any]]
     file = io.BytesIO()
     image.save(file, "JPEG", quality=92, subsampling=0, optimize=False)
     return image_id, file.getvalue(), visual_genome_items(seen, Random(f"{seed}/{image_id}/annotations"))
+
+
+class _Mark(msgspec.Struct):
+    image_ids: list[int]
 
 
 def check_free(output: Path, overwrite: bool) -> list[int]:
@@ -102,7 +100,7 @@ def check_free(output: Path, overwrite: bool) -> list[int]:
     mark = raw / MARK
     if overwrite and not mark.exists():
         return []
-    earlier = read_json(mark, dict[str, Any], "remove it")["image_ids"] if mark.exists() else []
+    earlier = read_json(mark, _Mark, "remove it").image_ids if mark.exists() else []
     ours = {f"{i}.jpg" for i in earlier}, {MARK, *FILES} if mark.exists() else set()
     for folder, known in zip((images, raw), ours, strict=True):
         if not folder.exists():
@@ -130,13 +128,15 @@ def make_sample(output: Path, num_images: int, seed: int, overwrite: bool = Fals
     for name, ids in splits.items():
         # two of three test images show a combination that training does not
         jobs += [(i, seed, False if name != "test" else (True if i % 3 else None)) for i in ids]
-    mark = {"made_by": "data/make_sample.py", "seed": seed, "image_ids": sorted({*earlier, *(j[0] for j in jobs)})}
-    write_json(raw / MARK, mark)  # first, so that a sample that was cut off is known as one
+    about = {"made_by": "data/make_sample.py", "seed": seed}
+    write_json(
+        raw / MARK, {**about, "image_ids": sorted({*earlier, *(job[0] for job in jobs)})}
+    )  # first, so that a sample that was cut off is known as one
     lists: dict[str, list[Any]] = {name: [] for name in LISTS}
     images.mkdir(parents=True, exist_ok=True)
-    workers = workers or min(os.cpu_count() or 1, 8)
+    workers = workers or (1 if num_images < 24 else min(os.cpu_count() or 1, 8))
     context = multiprocessing.get_context("spawn")  # the same on every system
-    with context.Pool(workers) if workers > 1 and num_images > 24 else _Here() as pool:
+    with context.Pool(workers) if workers > 1 else _Here() as pool:
         drawn = pool.imap(_job, jobs, chunksize=4)
         for image_id, data, items in tqdm(drawn, total=len(jobs), desc="drawing", unit="image", disable=None):
             with atomic_write(images / f"{image_id}.jpg") as file:
@@ -155,7 +155,7 @@ def make_sample(output: Path, num_images: int, seed: int, overwrite: bool = Fals
     for name, groups in (("object_alias.txt", OBJECT_ALIASES), ("relationship_alias.txt", PREDICATE_ALIASES)):
         with atomic_write(raw / name, "w") as file:
             file.writelines(",".join(group) + "\n" for group in groups)
-    write_json(raw / MARK, {**mark, "image_ids": sorted(made)})
+    write_json(raw / MARK, {**about, "image_ids": sorted(made)})
     return sum(len(item["objects"]) for item in lists["objects"])
 
 

@@ -122,7 +122,7 @@ def animal(
 
 def bird(s: Scene, spot: Spot, flying: bool, **facts: object) -> int:
     colour, (size, factor) = colour_of(s.rng, "bird"), size_of(s.rng)
-    spot = spot.at(0, scale=factor * 1.1)
+    spot = spot.at(0, scale=factor)
     number = s.add("bird", [colour, size, "flying" if flying else "sitting"], spot, aloft=flying, **facts)
     with s.draw(number, spot, 0.2) as pen:
         animals.draw_bird(pen, colour, flying)
@@ -227,7 +227,7 @@ def vehicle(s: Scene, category: str, spot: Spot) -> tuple[int, Spot]:
     """A car or a truck; returns its number, and the spot at its own scale."""
     colour = colour_of(s.rng, category)
     size, factor = size_of(s.rng) if category == "car" else (None, 1.0)
-    spot = spot.at(0, scale=1 + (factor - 1) * 0.6)
+    spot = spot.at(0, scale=(1.2 if category == "car" else 1) * (1 + (factor - 1) * 0.6))
     number = s.add(category, [colour, size], spot)
     wheels = tuple(s.add("wheel", [s.rng.choice(("gray", "black"))], spot, part_of=number) for _ in range(2))
     for wheel in wheels:

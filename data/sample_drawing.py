@@ -22,6 +22,7 @@ WIDTH, HEIGHT = 320, 240
 
 Colour = tuple[int, ...]
 Point = tuple[float, float]
+Box = tuple[float, float, float, float]  # corners x1, y1, x2, y2 in pixels
 
 PALETTE: dict[str, Colour] = {
     "red": (212, 76, 70),
@@ -75,6 +76,7 @@ class Pen:
 
     def __init__(self, owner: int = 0) -> None:
         self.shapes: list[Shape] = []
+        self.bounds: dict[int, Box] = {}  # what each owner's opaque shapes fill
         self.owner = owner
         self._matrix = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
@@ -112,6 +114,9 @@ class Pen:
         (a, b, _), (c, d, _) = self._matrix.tolist()
         unit = math.sqrt(abs(a * d - b * c))
         self.shapes.append(Shape(placed, fill, self.owner, pattern, unit))
+        if self.owner and len(fill) == 3:
+            box = (*placed.min(axis=0).tolist(), *placed.max(axis=0).tolist())
+            self.bounds[self.owner] = union_box(self.bounds[self.owner], box) if self.owner in self.bounds else box
 
     def rectangle(self, x1: float, y1: float, x2: float, y2: float, fill: Colour, pattern: str | None = None) -> None:
         self.polygon([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], fill, pattern)
@@ -162,6 +167,11 @@ class Pen:
         self.polygon(smooth(points, closed=True), fill, pattern)
 
 
+def union_box(a: Box, b: Box) -> Box:
+    """The smallest box that holds both."""
+    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
+
+
 def smooth(points: Sequence[Point], closed: bool = False, steps: int = 8) -> np.ndarray:
     """(n, 2) points -> points of the Catmull-Rom spline through them."""
     p = np.asarray(points, dtype=float)
@@ -185,7 +195,7 @@ def gradient(stops: Sequence[tuple[float, Colour]]) -> Image.Image:
     at, colours = zip(*stops, strict=True)
     column = np.stack([np.interp(rows, at, [c[i] for c in colours]) for i in range(3)], axis=1)
     column = np.round(column).astype(np.uint8)[:, None]
-    return Image.fromarray(np.repeat(column, WIDTH * SCALE, axis=1))
+    return Image.fromarray(column).resize((WIDTH * SCALE, HEIGHT * SCALE), Image.Resampling.NEAREST)
 
 
 def render(
@@ -198,11 +208,12 @@ def render(
     """
     canvas = base.copy()
     owners = Image.new("L", canvas.size, 0)
+    brushes = ImageDraw.Draw(canvas), ImageDraw.Draw(canvas, "RGBA"), ImageDraw.Draw(owners)
     for shape in backdrop.shapes:
-        _fill(canvas, None, shape)
+        _fill(canvas, brushes, shape)
     canvas.paste((44, 48, 78), mask=_shadow_mask(shadows).resize(canvas.size, Image.Resampling.BILINEAR))
     for shape in shapes:
-        _fill(canvas, owners, shape)
+        _fill(canvas, brushes, shape)
     return canvas.reduce(SCALE), np.asarray(owners)
 
 
@@ -214,17 +225,19 @@ def _shadow_mask(shadows: Sequence[tuple[float, float, float, float]]) -> Image.
     return mask.filter(ImageFilter.GaussianBlur(2.2))
 
 
-def _fill(canvas: Image.Image, owners: Image.Image | None, shape: Shape) -> None:
+def _fill(canvas: Image.Image, brushes: tuple[ImageDraw.ImageDraw, ...], shape: Shape) -> None:
+    """brushes: over the canvas, over the canvas with see-through colours, over the owner map."""
     points = shape.points * SCALE
-    corners = [tuple(p) for p in points.tolist()]
-    if len(shape.fill) == 4:  # see-through: blended, and what lies behind keeps its owner
-        ImageDraw.Draw(canvas, "RGBA").polygon(corners, fill=shape.fill)
+    corners = points.ravel().tolist()
+    solid, glazing, owners = brushes
+    if len(shape.fill) == 4:  # what lies behind shows through, and keeps its owner
+        glazing.polygon(corners, fill=shape.fill)
         return
-    ImageDraw.Draw(canvas).polygon(corners, fill=shape.fill)
+    solid.polygon(corners, fill=shape.fill)
     if shape.pattern:
         _fill_pattern(canvas, shape, points)
-    if owners is not None and shape.owner:
-        ImageDraw.Draw(owners).polygon(corners, fill=shape.owner)
+    if shape.owner:
+        owners.polygon(corners, fill=shape.owner)
 
 
 def _fill_pattern(canvas: Image.Image, shape: Shape, points: np.ndarray) -> None:

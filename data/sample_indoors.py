@@ -218,14 +218,14 @@ def driving(s: Scene, spot: Spot) -> None:
     how = s.rng.choice(("driving", "driving", "in", *AROUND, *AROUND))
     if how == "driving":
         with_driver = cast.person(
-            s, place.at(4, -9, 0.82), "driving", "sitting", s.rng.choice(("man", "woman")), hat=False,
+            s, place.at(8, -1, 0.62), "driving", "sitting", s.rng.choice(("man", "woman")), hat=False,
             order=-0.1, shadow=False, apart=True, through_glass=True,
         )  # fmt: skip
         _open_windows(s, car)
         s.relate(with_driver, "driving", car)
     elif how == "in":
         inside = cast.animal(
-            s, "dog", place.at(8, -22, 0.95), "sitting", -0.1, False, False, apart=True, through_glass=True
+            s, "dog", place.at(8, -20, 0.8), "sitting", -0.1, False, False, apart=True, through_glass=True
         )
         _open_windows(s, car)
         s.relate(inside, "in", car)
@@ -243,10 +243,7 @@ def _open_windows(s: Scene, car: int) -> None:
     """Take the glass off the car, so that who is inside shows; the driver is painted before the car's body."""
     for _, pen in s.layers:
         if any(shape.owner == car for shape in pen.shapes):
-            pen.shapes = [
-                replace(shape, fill=(*shape.fill, 70)) if shape.fill == (184, 216, 230) else shape
-                for shape in pen.shapes
-            ]
+            pen.shapes = [replace(x, fill=(*GLASS, 70)) if x.fill == GLASS else x for x in pen.shapes]
 
 
 def trucking(s: Scene, spot: Spot) -> None:

@@ -333,7 +333,7 @@ def draw_banana(pen: Pen, colour: str) -> None:
 
 
 def draw_basket(pen: Pen, colour: str, half: str) -> None:
-    """A basket 26 high without its handle, in two halves (back: handle and inside; front), so that things can lie in it."""
+    """A basket 26 high without its handle. half: "back" (handle, inside) or "front"; what it holds comes between."""
     fill = PALETTE[colour]
     if half == "back":
         pen.ring(0, -17, 17, 2.6, shade(fill, 0.74))

@@ -23,6 +23,8 @@ from data.sample_indoors import basket, boating, driving, living_room, seat, swi
 from data.sample_outdoors import farm_animal, grazing, homestead, parasol, under_tree
 from data.sample_world import Scene, Spot
 
+FULLNESS = (4, 8, 10, 11, 12, 12)  # how many things a scene should have at least
+MOST_THINGS, MOST_TRIPLETS = 12, 32
 Group = Callable[[Scene, Spot], None]
 
 # These (subject, predicate, object) occur only in the test split: each part of a combination is
@@ -79,38 +81,53 @@ PROGRAMME: dict[str, tuple[tuple[Group, ...], tuple[Group, ...]]] = {
 WEIGHTS = {"park": 5, "street": 5, "farm": 4, "beach": 4, "lake": 3, "room": 4}
 
 
-def in_the_air(s: Scene, spot: Spot) -> None:
+def in_the_air(s: Scene) -> None:
     """A bird that flies low over whoever is there."""
-    s.finish()
     below = [t.box for t in s.things if t.part_of is None and not t.apart and not t.aloft]
-    if not below:
-        return
-    box = s.rng.choice(below)
-    x, y = (box[0] + box[2]) / 2 + s.rng.uniform(-8, 8), box[1] - 7
-    cast.bird(s, Spot(x, y, spot.scale, s.rng.random() < 0.5, HEIGHT), True)
+    if below:
+        box = s.rng.choice(below)
+        x = (box[0] + box[2]) / 2 + s.rng.uniform(-8, 8)
+        cast.bird(s, Spot(x, box[1] - 7, 0.7, s.rng.random() < 0.5, HEIGHT), True)
 
 
-def compose(rng: Random) -> Scene:
-    """A scene of a random kind: one or two groups far away, one to three near."""
+def holds_held_out(scene: Scene) -> bool:
+    """Whether the scene shows a combination that is kept for the test split."""
+    name = {t.number: t.category for t in scene.things}
+    return any((name[s], p, name[o]) in HELD_OUT for s, p, o in scene.triplets())
+
+
+def compose(rng: Random, held_out: bool = True) -> Scene:
+    """A scene of a random kind: one or two groups far away, then near ones until it is full enough.
+
+    A group that makes it too full, or (held_out False) brings a combination of HELD_OUT, is taken away again.
+    """
     kind = rng.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
     horizon = choose_horizon(kind, rng)
-    scene = Scene(rng, kind, horizon, Random(rng.random()))
+    scene = Scene(rng, kind, horizon, rng.randrange(1 << 30))
     far, near = PROGRAMME[kind]
-    rows = [horizon + 30, horizon + 50] if kind != "room" else [horizon + 16, horizon + 22]
-    groups = [(rng.choice(far), rng.choice(rows)) for _ in range(rng.choice((1, 2, 2)) if kind != "room" else 1)]
-    near_rows = [172, 190, 208, 226]
+    far_rows = [horizon + 16, horizon + 25] if kind == "room" else [horizon + 30, horizon + 50]
+    near_rows = [205, 216, 227, 236] if kind == "lake" else [172, 190, 208, 226, 181, 199, 217, 235]
     rng.shuffle(near_rows)
-    groups += [(rng.choice(near), y) for y in near_rows[: rng.choice((2, 3, 3, 4, 4))]]
-    n = len(groups)
-    centre, spread = rng.uniform(130, 190), rng.uniform(120, 200)
-    places = [centre + (i + 0.5 + rng.uniform(-0.3, 0.3) - n / 2) / n * spread for i in range(n)]
-    rng.shuffle(places)
-    for (group, y), x in zip(groups, places, strict=True):
-        scale = 0.68 + 0.5 * (y - 100) / 130
-        if kind == "room":
-            scale *= 1.05
+    rng.shuffle(far_rows)
+    plan = [(rng.choice(far), y) for y in far_rows[: rng.choice((1, 2))]] + [(rng.choice(near), y) for y in near_rows]
+    centre, spread, phase = rng.uniform(130, 190), rng.uniform(130, 220), rng.random()
+    wanted = rng.choice(FULLNESS)
+    for i, (group, y) in enumerate(plan):
+        x = centre + spread * ((phase + i * 0.618) % 1 - 0.5)  # the golden section: never twice the same place
+        scale = (0.68 + 0.5 * (y - 100) / 130) * (1.05 if kind == "room" else 1)
+        before = scene.mark()
         group(scene, Spot(x, y, scale, rng.random() < 0.5, y))
-    if kind != "room" and rng.random() < 0.2:
-        in_the_air(scene, Spot(0, 0, 0.7))
-    scene.finish()
+        scene.finish()
+        if (
+            scene.count() > MOST_THINGS
+            or len(scene.triplets()) > MOST_TRIPLETS
+            or (not held_out and holds_held_out(scene))
+        ):
+            scene.undo(before)
+            scene.finish()
+        elif scene.count() >= wanted:
+            break
+    if kind != "room" and rng.random() < 0.2 and scene.count() < MOST_THINGS:
+        in_the_air(scene)
+        scene.finish()
     return scene

@@ -16,9 +16,7 @@ import numpy as np
 from PIL import Image
 
 from data.sample_backdrops import paint_backdrop
-from data.sample_drawing import HEIGHT, SCALE, WIDTH, Pen, Shape, render
-
-Box = tuple[float, float, float, float]  # corners x1, y1, x2, y2 in pixels; both inside for pixel boxes
+from data.sample_drawing import HEIGHT, SCALE, WIDTH, Box, Pen, Shape, render, union_box
 
 SAME_DEPTH, OTHER_DEPTH = 5.0, 8.0  # pixels between the grounds two things stand on
 NEAR_GAP = 5.0  # pixels between the boxes of things that are next to each other
@@ -69,7 +67,7 @@ class Scene:
     rng: Random
     kind: str
     horizon: float
-    backdrop: Random  # decides what the background looks like
+    backdrop: int  # a seed: what the background looks like
     things: list[Thing] = field(default_factory=list)
     links: list[tuple[int, str, int]] = field(default_factory=list)
     shadows: list[Box] = field(default_factory=list)
@@ -93,6 +91,15 @@ class Scene:
         """The soft shadow of something that stands on the ground; half_width in the spot's units."""
         self.shadows.append((spot.x, spot.y - 0.5, half_width * spot.scale, max(half_width * spot.scale * 0.13, 2)))
 
+    def mark(self) -> tuple[int, ...]:
+        """How much is there now, for `undo`."""
+        return tuple(len(part) for part in (self.things, self.links, self.shadows, self.layers))
+
+    def undo(self, mark: tuple[int, ...]) -> None:
+        """Take away everything that came after the mark."""
+        for part, length in zip((self.things, self.links, self.shadows, self.layers), mark, strict=True):
+            del part[length:]
+
     def relate(self, subject: int, predicate: str, obj: int) -> None:
         self.links.append((subject, predicate, obj))
 
@@ -102,19 +109,27 @@ class Scene:
 
     def finish(self) -> None:
         """Set every thing's full box, parts included in what they belong to."""
-        for number, box in _bounds(self.shapes(), self.things).items():
+        for number, box in _bounds([pen for _, pen in self.layers], self.things).items():
             self.things[number - 1].box = box
 
     def triplets(self) -> list[tuple[int, str, int]]:
         """Everything that holds: what was recorded, then what follows from the boxes."""
         return self.links + spatial_relations(self.things, self.links)
 
+    def count(self) -> int:
+        """How many things would be written down if nothing hid them."""
+        return sum(is_noticeable(t, inside_image(t.box)) for t in self.things)
+
+    def scenery(self) -> tuple[Image.Image, Pen]:
+        """The background's gradient and what is drawn over it."""
+        return paint_backdrop(self.kind, self.horizon, Random(self.backdrop))
+
     def paint(self) -> tuple[Image.Image, dict[int, tuple[int, int, int, int]]]:
         """The image, and for every thing that is seen well enough the box of what is seen of it.
 
         Boxes are inclusive pixels inside the image; see `is_noticeable`.
         """
-        image, owners = render(*paint_backdrop(self.kind, self.horizon, self.backdrop), self.shadows, self.shapes())
+        image, owners = render(*self.scenery(), self.shadows, self.shapes())
         boxes = _visible_boxes(owners, self.things)
         seen = {}
         for number, (x1, y1, x2, y2) in boxes.items():
@@ -147,41 +162,29 @@ def _with_parts(things: list[Thing]) -> dict[int, list[int]]:
     return {t.number: [t.number] + [p.number for p in things if p.part_of == t.number] for t in things}
 
 
-def _bounds(shapes: list[Shape], things: list[Thing]) -> dict[int, Box]:
+def _bounds(pens: list[Pen], things: list[Thing]) -> dict[int, Box]:
     own: dict[int, Box] = {}
-    for shape in shapes:
-        if shape.owner and len(shape.fill) == 3:
-            low, high = shape.points.min(axis=0), shape.points.max(axis=0)
-            box = (*low.tolist(), *high.tolist())
-            own[shape.owner] = _union(own[shape.owner], box) if shape.owner in own else box
+    for pen in pens:
+        for owner, box in pen.bounds.items():
+            own[owner] = union_box(own[owner], box) if owner in own else box
     result = {}
     for number, parts in _with_parts(things).items():
-        boxes = [own[p] for p in parts if p in own]
-        if boxes:
-            result[number] = boxes[0]
-            for box in boxes[1:]:
-                result[number] = _union(result[number], box)
+        for box in (own[p] for p in parts if p in own):
+            result[number] = union_box(result[number], box) if number in result else box
     return result
-
-
-def _union(a: Box, b: Box) -> Box:
-    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
 
 
 def _visible_boxes(owners: np.ndarray, things: list[Thing]) -> dict[int, tuple[int, int, int, int]]:
     """Owner map (HEIGHT * SCALE, WIDTH * SCALE) -> number: inclusive box in image pixels of what is seen."""
-    count = len(things) + 1
-    columns = np.zeros((count, WIDTH), bool)
-    rows = np.zeros((count, HEIGHT), bool)
-    y, x = np.nonzero(owners)
-    which = owners[y, x]
-    columns[which, x // SCALE] = True
-    rows[which, y // SCALE] = True
-    boxes = {}
-    for number, parts in _with_parts(things).items():
-        xs, ys = np.flatnonzero(columns[parts].any(axis=0)), np.flatnonzero(rows[parts].any(axis=0))
+    parts, boxes = _with_parts(things), {}
+    for thing in things:
+        x1, y1, x2, y2 = (round(side * SCALE) for side in inside_image(thing.box))
+        left, top = max(x1 - 2, 0), max(y1 - 2, 0)  # a little more: the brush rounds to its own pixels
+        seen = np.isin(owners[top : y2 + 3, left : x2 + 3], parts[thing.number], kind="table")
+        xs, ys = np.flatnonzero(seen.any(axis=0)), np.flatnonzero(seen.any(axis=1))
         if len(xs):
-            boxes[number] = (int(xs[0]), int(ys[0]), int(xs[-1]), int(ys[-1]))
+            corners = (xs[0] + left, ys[0] + top, xs[-1] + left, ys[-1] + top)
+            boxes[thing.number] = tuple(int(corner) // SCALE for corner in corners)
     return boxes
 
 
