@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from boxes import from_xywh
 from data.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord
 from environment import Rules, SceneGraphEnvironment
+from phrase_keys import PhraseKeys
 from scenes import Instances, SceneSet
 from semantic_graph import SemanticActionGraph
-from vrl_model import unpacked
+from vrl_model import ActionSetMaker, ActionSetOptions, Agent, ModelOptions, QNetwork, StateEncoder, unpacked
 
 ENTITIES = ["person", "bicycle", "hat", "dog", "tree", "car", "bag", "shoe"]
 ATTRIBUTES = ["young", "red", "big", "wet"]
@@ -57,7 +59,7 @@ def make_graph(
 def image(
     objects: Sequence[tuple], relationships: Sequence[tuple[int, str, int]] = (), name: str = "1.jpg"
 ) -> ImageRecord:
-    """objects: (name, (x, y, w, h), attribute, ...); relationships: (subject, predicate, object) by place in objects."""
+    """objects: (name, (x, y, w, h), attribute, ...); relationships: (subject, predicate, object), places in objects."""
     return ImageRecord(
         name,
         Labels(
@@ -127,3 +129,29 @@ class Walker:
         ]
         rewards, done = self.env.step(self.env.states(), *(np.array([value]) for value in number))
         return tuple(rewards[0].tolist()), bool(done[0])
+
+
+def make_agent(
+    graph: SemanticActionGraph, scenes: SceneSet, features=None, phrases=None, device="cpu", **options
+) -> Agent:
+    """An agent with a small network; options: of the model, box geometry unless said otherwise."""
+    options = {"use_box_geometry": True, "fusion_sizes": (16, 8)} | options
+    model = ModelOptions(**options)
+    encoder = StateEncoder(scenes, model, PhraseKeys(graph), features, phrases)
+    network = QNetwork(model, graph).to(device).eval()
+    return Agent(network, encoder, ActionSetMaker(graph, ActionSetOptions()), torch.device(device))
+
+
+@torch.no_grad()
+def say_always(
+    network: QNetwork, attribute: dict, predicate: dict, entity: dict, future=(0, 0, 0), default=0.0
+) -> None:
+    """Make a network give the same numbers for every state: {word: number}, `default` for the others."""
+    graph = street_graph()
+    vocabularies = (graph.attributes, graph.predicates, [*graph.entities, "Terminal"])
+    for head, words, said in zip(network.heads, vocabularies, (attribute, predicate, entity), strict=True):
+        head.weight.zero_()
+        head.bias.copy_(torch.tensor([float(said.get(word, default)) for word in words]))
+    if network.future is not None:
+        network.future.weight.zero_()
+        network.future.bias.copy_(torch.tensor(future))
