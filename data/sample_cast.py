@@ -110,7 +110,7 @@ def animal(
     """A four-legged animal standing on the spot."""
     size, factor = size_of(s.rng) if sized else (None, 1.0)
     colour, spotted = colour_of(s.rng, kind), kind != "sheep" and s.rng.random() < 0.4
-    spot = spot.at(0, scale=factor * (1.15 if kind in ("dog", "cat") else 1))
+    spot = spot.at(0, scale=factor)
     attributes = [colour, pose, size, "spotted" if spotted else None]
     number = s.add(kind, attributes, spot, facing=-1 if spot.flip else 1, **facts)
     if shadow:

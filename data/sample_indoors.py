@@ -230,7 +230,7 @@ def driving(s: Scene, spot: Spot) -> None:
         _open_windows(s, car)
         s.relate(inside, "in", car)
     else:
-        anyone(s, around(s, place, how, 62))
+        anyone(s, around(s, spot, how, 62 * place.scale / spot.scale))
     if s.rng.random() < 0.4:
         roof = place.at(-4, -57)
         if s.rng.random() < 0.5:

@@ -32,7 +32,7 @@ def under_tree(s: Scene, spot: Spot) -> None:
         if s.rng.random() < 0.6:
             there = cast.person(s, place, s.rng.choice(("standing", "crouching", "walking")))
         else:
-            kind = s.rng.choice(("dog", "sheep", "cow", "cat"))
+            kind = s.rng.choice(("dog", "cat") if s.kind == "street" else ("dog", "sheep", "cow", "cat"))
             there = cast.animal(s, kind, place, s.rng.choice(("standing", "lying", "eating")), sized=False)
         s.relate(there, "under", number)
     elif how:
@@ -40,7 +40,7 @@ def under_tree(s: Scene, spot: Spot) -> None:
         if s.rng.random() < 0.5:
             anyone(s, place)
         else:
-            kind = s.rng.choice(("dog", "sheep", "cow", "horse"))
+            kind = s.rng.choice(("dog", "cat") if s.kind == "street" else ("dog", "sheep", "cow", "horse"))
             cast.animal(s, kind, place, s.rng.choice(("standing", "eating")), sized=False)
 
 
