@@ -45,6 +45,9 @@ LOG_COLUMNS = (
 )  # fmt: skip
 
 
+OPTIMIZERS = {"rmsprop": torch.optim.RMSprop, "adamw": torch.optim.AdamW}
+
+
 class Stopped(Exception):
     """The user asked the run to end; a checkpoint is written."""
 
@@ -93,10 +96,12 @@ class Training:
             replay_buffer_minimum_number_samples=arguments.replay_buffer_minimum_number_samples,
             samples_per_transition=arguments.samples_per_transition,
             target_update_frequency=arguments.target_update_frequency,
+            target_averaging=arguments.target_averaging,
+            box_jitter=arguments.box_jitter,
             seed=arguments.seed,
         )
         network, target = make_network(parts), make_network(parts)
-        optimizer = torch.optim.RMSprop(network.parameters(), lr=arguments.learning_rate)
+        optimizer = OPTIMIZERS[arguments.optimizer](network.parameters(), lr=arguments.learning_rate)
         slots = ranks.share(arguments.batch_size, "--batch_size")
         env = SceneGraphEnvironment(self.scenes, parts.graph, slots, parts.rules)
         capacity = max(arguments.replay_buffer_capacity // ranks.world_size(), 1)
@@ -114,7 +119,8 @@ class Training:
         """Write last.pt: with it the run goes on bit for bit."""
         trainers = ranks.gather(self.trainer.state_dict())
         if ranks.rank() == 0:
-            content = self._networks() | {
+            content = self._origin() | {
+                "network": self.learner.agent.network.state_dict(),
                 "target": self.learner.target_network.state_dict(),
                 "optimizer": self.learner.optimizer.state_dict(),
                 "trainers": trainers,
@@ -125,10 +131,9 @@ class Training:
             save_checkpoint(self.output / "last.pt", content)
         self.saved_at = time.monotonic()
 
-    def _networks(self) -> dict[str, Any]:
+    def _origin(self) -> dict[str, Any]:
         arguments = {key: value for key, value in vars(self.parts.arguments).items() if key not in RUN_FLAGS}
-        network = self.learner.agent.network.state_dict()
-        return {"network": network, "arguments": arguments, "description": description(self.parts)}
+        return {"arguments": arguments, "description": description(self.parts)}
 
     def resume(self) -> None:
         """Take up the run of last.pt. Raises InputError when it was another run."""
@@ -149,7 +154,11 @@ class Training:
         self.rows, self.best, self.within_epoch = saved["rows"], saved["best"], saved["within_epoch"]
 
     def _pause(self) -> None:
-        """Between two steps: write a checkpoint when it is time; end when the user asked for it."""
+        """Between two steps: the learning rate, a checkpoint when it is time, the end when the user asked for it."""
+        arguments = self.parts.arguments
+        if arguments.learning_rate_decay:
+            for group in self.learner.optimizer.param_groups:
+                group["lr"] = arguments.learning_rate * (1 - self.trainer.progress() / arguments.num_epochs)
         due = time.monotonic() - self.saved_at > 60 * self.parts.arguments.checkpoint_minutes and ranks.rank() == 0
         if ranks.world_size() > 1:
             flags = ranks.total(torch.tensor([int(self.stop_requested), int(due)]))
@@ -186,12 +195,11 @@ class Training:
         self.stop_requested = True
 
     def _end_epoch(self, epsilon: float) -> None:
-        agent = self.learner.agent
-        agent.network.eval()
+        network = self.learner.best_network.eval()
         row = {"epoch": self.trainer.epoch, "epsilon": epsilon} | self.trainer.sums.row()
         found: list[Found] = []
         if len(self.validation_images):
-            walker = make_agent(self.parts, agent.network, self.validation, self.validation_features)
+            walker = make_agent(self.parts, network, self.validation, self.validation_features)
             found = walk_over(self.parts, walker, self.validation, self.validation_images, None)
         recall = 0.0
         if ranks.rank() == 0 and found:
@@ -210,7 +218,7 @@ class Training:
         if ranks.rank() == 0:
             if recall >= self.best:
                 self.best = recall
-                save_checkpoint(self.output / "best.pt", self._networks())
+                save_checkpoint(self.output / "best.pt", self._origin() | {"network": network.state_dict()})
             self._write_log()
             print(summary(row), flush=True)
         self.save()

@@ -18,8 +18,6 @@ from semantic_graph import SemanticActionGraph
 OBJECT_REWARD = 5.0
 PENALTY = -1.0
 NOT_QUEUED = np.iinfo(np.int32).max // 2
-LISTED_ATTRIBUTES = 20  # a state record lists so many attributes of its subject (given; annotated)
-LISTED_PREDICATES = 8  # and so many annotated predicates of its pair
 
 
 @dataclass(frozen=True)
@@ -33,33 +31,34 @@ class Rules:
     next_object_reward: str = "new_object"  # or "relationship": +5 when the pair is annotated (not in the paper)
 
 
-def state_dtype(rules: Rules) -> np.dtype:
+def state_dtype(graph: SemanticActionGraph, rules: Rules) -> np.dtype:
     """What a state is made of, as a NumPy record: numbers to look vectors up by, never the vectors.
 
-    -1 pads lists and means "none". `attributes_right` and `predicates_right` are the actions that earn the
-    positive reward. `entities` are the categories of the next-object action set
-    (number of entities = Terminal), `instances` the object each stands for, `entity_rewards` what
-    taking it would earn. `history` holds phrase keys (`PhraseKeys`): the last two
-    relationship phrases of the pair, then the last two attribute phrases of the subject.
+    -1 pads lists and means "none". `history` holds phrase keys (`PhraseKeys`): the last two relationship phrases
+    of the pair, then the last two attribute phrases of the subject. Bit masks (`np.packbits`): `attributes_given`
+    is H_A; `attributes_right` and `predicates_right` are the actions that earn the positive reward. `entities` are
+    the categories of the next-object action set (number of entities = Terminal), `instances` the object each stands
+    for, `entity_rewards` what taking it would earn.
     """
     width = rules.maximum_action_set_size + 1
+    attributes, predicates = -(-len(graph.attributes) // 8), -(-len(graph.predicates) // 8)
     return np.dtype(
         [
             ("scene", "i4"),
             ("subject", "i2"),
             ("object", "i2"),
-            ("subject_category", "i2"),
-            ("object_category", "i2"),
-            ("subject_box", "f4", 4),
-            ("object_box", "f4", 4),
-            ("extent", "f4", 4),  # the box that holds all the image's instances
-            ("history", "i8", 4),
-            ("attributes_given", "i2", LISTED_ATTRIBUTES),
-            ("attributes_right", "i2", LISTED_ATTRIBUTES),
-            ("predicates_right", "i2", LISTED_PREDICATES),
-            ("entities", "i2", width),
-            ("instances", "i2", width),
-            ("entity_rewards", "f4", width),
+            ("subject_category", "i4"),
+            ("object_category", "i4"),
+            ("subject_box", "f4", (4,)),
+            ("object_box", "f4", (4,)),
+            ("extent", "f4", (4,)),  # the box that holds all the image's instances
+            ("history", "i8", (4,)),
+            ("attributes_given", "u1", (attributes,)),
+            ("attributes_right", "u1", (attributes,)),
+            ("predicates_right", "u1", (predicates,)),
+            ("entities", "i4", (width,)),
+            ("instances", "i2", (width,)),
+            ("entity_rewards", "f4", (width,)),
         ]
     )
 
@@ -77,7 +76,7 @@ class SceneGraphEnvironment:
         self.graph = graph
         self.rules = rules
         self.num_slots = num_slots
-        self.dtype = state_dtype(rules)
+        self.dtype = state_dtype(graph, rules)
         self.terminal = len(graph.entities)
         self.keys = PhraseKeys(graph)
         self.queues: list[np.ndarray] = [np.zeros(0, dtype=np.int64)] * num_slots
@@ -106,8 +105,9 @@ class SceneGraphEnvironment:
             "queue_place": ((n,), "i4", NOT_QUEUED),  # breadth first: order in which objects were mined
             "was_subject": ((n,), "?", 1),  # padding counts as done
             "mined": ((n,), "?", 0),  # H_S of the current subject
-            "attribute_history": ((n, LISTED_ATTRIBUTES), "i2", -1),  # H_A, latest first
-            "pair_predicate": ((n, n), "i2", -1),
+            "attributes_given": ((n, self.dtype["attributes_given"].shape[0]), "u1", 0),  # H_A, bits
+            "attribute_history": ((n, 2), "i4", -1),  # latest first
+            "pair_predicate": ((n, n), "i4", -1),
             "gt_categories": ((m,), "i4", -2),
             "gt_overlaps": ((m, n), "?", 0),
             "gt_found": ((m,), "?", 1),
@@ -233,12 +233,17 @@ class SceneGraphEnvironment:
         state["subject_box"] = self.boxes[slots, subject]
         state["object_box"] = np.where(has_object[:, None], self.boxes[slots, object_], 0)
         state["extent"] = self.extent[slots]
-        state["attributes_given"] = self.attribute_history[slots, subject]
+        state["attributes_given"] = self.attributes_given[slots, subject]
         state["history"] = self._history(slots, state)
         subject_matches = self._matches(slots, subject, self.category[slots, subject])
-        object_matches = self._matches(slots, object_, state["object_category"].astype(np.int64))
-        state["attributes_right"] = self._attributes_right(slots, subject_matches)
-        state["predicates_right"] = self._predicates_right(slots, subject_matches, object_matches)
+        object_matches = self._matches(slots, object_, state["object_category"])
+        of, words = self.gt_attributes[slots].transpose(2, 0, 1)
+        right = np.take_along_axis(subject_matches, of, axis=1)
+        state["attributes_right"] = _bits(right, words, len(self.graph.attributes))
+        subjects, words, objects = self.gt_relationships[slots].transpose(2, 0, 1)
+        right = np.take_along_axis(subject_matches, subjects, axis=1)
+        right &= np.take_along_axis(object_matches, objects, axis=1)
+        state["predicates_right"] = _bits(right, words, len(self.graph.predicates))
         self._next_objects(slots, state, subject_matches)
         return state
 
@@ -257,22 +262,6 @@ class SceneGraphEnvironment:
             ],
             axis=1,
         )
-
-    def _attributes_right(self, slots: np.ndarray, subject_matches: np.ndarray) -> np.ndarray:
-        """Attributes that earn +1, as a padded list."""
-        annotated = self.gt_attributes[slots]
-        right = np.take_along_axis(subject_matches, annotated[..., 0], axis=1) & (annotated[..., 1] >= 0)
-        return _first(right, annotated[..., 1], LISTED_ATTRIBUTES)
-
-    def _predicates_right(self, slots: np.ndarray, subjects: np.ndarray, objects: np.ndarray) -> np.ndarray:
-        """Predicates that earn +1, as a padded list."""
-        annotated = self.gt_relationships[slots]
-        right = (
-            np.take_along_axis(subjects, annotated[..., 0], axis=1)
-            & np.take_along_axis(objects, annotated[..., 2], axis=1)
-            & (annotated[..., 1] >= 0)
-        )
-        return _first(right, annotated[..., 1], LISTED_PREDICATES)
 
     def _next_objects(self, slots: np.ndarray, state: np.ndarray, subject_matches: np.ndarray) -> None:
         """The next-object action set: categories of N(s) \\ H_S, most confident first, then Terminal."""
@@ -296,7 +285,9 @@ class SceneGraphEnvironment:
         instances = _first(listed, order // k, width)
 
         chosen = np.where(instances >= 0, instances, 0)
-        overlaps = self.gt_overlaps[row, :, chosen] & (self.gt_categories[slots][:, None] == entities[..., None])
+        overlaps = self.gt_overlaps[slots[:, None], :, chosen] & (
+            self.gt_categories[slots][:, None] == entities[..., None]
+        )
         if self.rules.next_object_reward == "new_object":
             right = (overlaps & ~self.gt_found[slots][:, None]).any(axis=2)
         else:
@@ -327,13 +318,15 @@ class SceneGraphEnvironment:
         rewards = np.zeros((len(slots), 3), dtype=np.float32)
         positive = self.rules.positive_reward
         for column, action, right in ((0, attribute, "attributes_right"), (1, predicate, "predicates_right")):
-            hit = (state[right] == action[:, None]).any(axis=1)
+            hit = has_bit(state[right], action)
             rewards[:, column] = np.where(action < 0, 0, np.where(hit, positive, PENALTY))
         rewards[:, 2] = state["entity_rewards"][np.arange(len(slots)), place]
 
-        given = slots[attribute >= 0], subject[attribute >= 0]
-        self.attribute_history[(*given, slice(1, None))] = self.attribute_history[(*given, slice(0, -1))]
-        self.attribute_history[(*given, 0)] = attribute[attribute >= 0]
+        given = attribute >= 0
+        row, column, word = slots[given], subject[given], attribute[given]
+        self.attributes_given[row, column, word // 8] |= (128 >> word % 8).astype(np.uint8)
+        self.attribute_history[row, column, 1] = self.attribute_history[row, column, 0]
+        self.attribute_history[row, column, 0] = word
         related = predicate >= 0
         self.pair_predicate[slots[related], subject[related], object_[related]] = predicate[related]
 
@@ -372,7 +365,7 @@ class SceneGraphEnvironment:
         }
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        self._allocate(**dict(zip("nkmtr", state["sizes"].tolist(), strict=True)))
+        self.sizes = dict(zip("nkmtr", state["sizes"].tolist(), strict=True))
         for name in [*self._shapes(**self.sizes), *_SLOT_ARRAYS]:
             setattr(self, name, state[name].copy())
         self.queues = np.split(state["queues"], np.cumsum(state["queue_lengths"])[:-1])
@@ -381,6 +374,21 @@ class SceneGraphEnvironment:
 _SLOT_ARRAYS = (
     "position", "scene", "active", "subject", "object", "num_mined", "num_steps", "num_queued", "extent",
 )  # fmt: skip
+
+
+def _bits(mask: np.ndarray, words: np.ndarray, count: int) -> np.ndarray:
+    """Bit masks of the words where mask holds: (n, c) bool, (n, c) words or -1 -> (n, ceil(count / 8)) uint8."""
+    dense = np.zeros((len(mask), count + 1), dtype=bool)  # the last column takes what does not count
+    dense[np.arange(len(mask))[:, None], np.where(mask & (words >= 0), words, count)] = True
+    return np.packbits(dense[:, :count], axis=1)
+
+
+def has_bit(bits: np.ndarray, action: np.ndarray) -> np.ndarray:
+    """Whether each mask has its action's bit: (n, k) uint8, (n,) -> bool (n,); False where action is -1."""
+    if not bits.shape[1]:
+        return np.zeros(len(bits), dtype=bool)
+    byte = bits[np.arange(len(bits)), action // 8]
+    return (action >= 0) & ((byte >> (7 - action % 8)) & 1).astype(bool)
 
 
 def _first(mask: np.ndarray, values: np.ndarray, width: int) -> np.ndarray:

@@ -21,6 +21,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "double_dqn": True,
         "use_box_geometry": True,
         "category_vectors": 64,
+        "dropout": 0.3,
+        "optimizer": "adamw",
+        "learning_rate": 0.001,
+        "learning_rate_decay": True,
+        "target_averaging": 0.999,
+        "box_jitter": 0.05,
         "fusion_sizes": [512, 256],
         "batch_size": 256,
         "predicates_per_pair": 100,
@@ -31,58 +37,18 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 # What may differ from one call to the next on one run; everything else makes the run what it is.
 RUN_FLAGS = frozenset(
-    [
-        "train",
-        "test",
-        "predict",
-        "resume",
-        "preset",
-        "num_epochs",
-        "output_dir",
-        "checkpoint",
-        "test_data",
-        "detections",
-        "policy",
-        "num_workers",
-        "device",
-        "checkpoint_minutes",
-        "tensorboard",
-        "predicates_per_pair",
-        "attributes_per_step",
-        "images_dir",
-        "class_map",
-        "use_fastrcnn_proposals",
-        "detector",
-        "detector_weights",
-    ]
+    """train test predict resume preset num_epochs output_dir checkpoint test_data detections policy num_workers device
+    checkpoint_minutes tensorboard predicates_per_pair attributes_per_step images_dir class_map use_fastrcnn_proposals
+    detector detector_weights""".split()
 )
 
 # What a checkpoint was trained with holds for its test too, unless the command line says otherwise.
 MODEL_FLAGS = frozenset(
-    [
-        "image_embedding_model_type",
-        "image_embedding_weights",
-        "feature_pooling",
-        "use_skip_thought",
-        "skip_thought_dir",
-        "skip_thought_model",
-        "use_box_geometry",
-        "category_vectors",
-        "entity_vectors",
-        "fusion_sizes",
-        "dropout",
-        "reward_loss",
-        "neighbour_factor",
-        "maximum_objects_per_subject",
-        "maximum_steps",
-        "maximum_adaptive_action_space_size",
-        "use_adaptive_action_sets",
-        "predicate_action_set",
-        "use_ambiguity_aware_mining",
-        "use_exact_match",
-        "positive_reward",
-        "next_object_reward",
-    ]
+    """image_embedding_model_type image_embedding_weights feature_pooling use_skip_thought skip_thought_dir
+    skip_thought_model use_box_geometry category_vectors entity_vectors fusion_sizes dropout reward_loss
+    neighbour_factor maximum_objects_per_subject maximum_steps maximum_adaptive_action_space_size
+    use_adaptive_action_sets predicate_action_set use_ambiguity_aware_mining use_exact_match positive_reward
+    next_object_reward""".split()
 )
 
 
@@ -194,7 +160,14 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument("--num_epochs", type=int, default=5, help="walks over every training image")
     group.add_argument("--batch_size", type=int, default=64, help="transitions an update; as many images step together")
     group.add_argument("--discount_factor", type=float, default=0.9, help="lambda")
-    group.add_argument("--learning_rate", type=float, default=0.0007, help="of RMSProp")
+    group.add_argument("--learning_rate", type=float, default=0.0007, help="of the optimizer")
+    group.add_argument("--optimizer", choices=("rmsprop", "adamw"), default="rmsprop", help="adamw: not in the paper")
+    group.add_argument(
+        "--learning_rate_decay",
+        action=boolean,
+        default=False,
+        help="linearly to 0 over --num_epochs (not in the paper)",
+    )
     group.add_argument("--epsilon", type=float, default=1.0, help="exploration in the first epoch")
     group.add_argument("--epsilon_anneal_rate", type=float, default=0.045, help="how much it falls every epoch")
     group.add_argument("--epsilon_end", type=float, default=0.1, help="where it stays")

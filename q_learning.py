@@ -11,20 +11,27 @@ from torch.nn.parallel import DistributedDataParallel
 
 from environment import PENALTY
 from ranks import world_size
-from vrl_model import Agent, QNetwork, greedy
+from vrl_model import Agent, QNetwork, greedy, unpacked
 
 
 @dataclass(frozen=True)
 class LearningOptions:
-    """How the agent learns; the defaults are the paper's where it gives any."""
+    """How the agent learns; the defaults are the paper's where it gives any.
+
+    Not in the paper: learn_from "all" takes the reward of every action of the adaptive set, not of the one
+    taken alone. target_averaging a > 0: theta- <- a theta- + (1 - a) theta at every update in place of a copy
+    now and then. box_jitter: corners of the boxes in a batch are moved by this share of their sides.
+    """
 
     discount_factor: float = 0.9
     double_dqn: bool = False
-    learn_from: str = "taken"  # or "all": every action of the adaptive set has its reward (not in the paper)
+    learn_from: str = "taken"
     batch_size: int = 64
     replay_buffer_minimum_number_samples: int = 1000
     samples_per_transition: float = 1.0
     target_update_frequency: int = 500
+    target_averaging: float = 0.0
+    box_jitter: float = 0.0
     seed: int = 0
 
 
@@ -91,7 +98,7 @@ class Learner:
         rewards = [torch.from_numpy(reward).to(device) for reward in rewards]
         if future is None:
             losses = [
-                _mean_over(F.mse_loss(q, r + b[:, None], reduction="none"), mask)
+                _sum_over(F.mse_loss(q, r + b[:, None], reduction="none"), mask)
                 for q, r, b, mask in zip(outputs, rewards, bootstrap.T, learned, strict=True)
             ]
             return torch.stack(losses)
@@ -99,7 +106,7 @@ class Learner:
         for i, (z, r, mask) in enumerate(zip(outputs, rewards, learned, strict=True)):
             right = (r > PENALTY).to(z.dtype)
             fit = F.binary_cross_entropy_with_logits(z, right, reduction="none")
-            losses.append(_mean_over(fit, mask) + F.mse_loss(future[:, i], bootstrap[:, i]))
+            losses.append(_sum_over(fit, mask) + F.mse_loss(future[:, i], bootstrap[:, i]))
         return torch.stack(losses)
 
     def update(self, transitions: np.ndarray) -> torch.Tensor:
@@ -109,14 +116,40 @@ class Learner:
         losses.sum().backward()
         self.optimizer.step()
         self.updates += 1
-        if self.updates % self.options.target_update_frequency == 0:
-            self.target_network.load_state_dict(self.agent.network.state_dict())
+        self._follow()
         return losses.detach()
 
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """The target network follows the network."""
+        averaging = self.options.target_averaging
+        if averaging:
+            for slow, fast in zip(self.target_network.parameters(), self.agent.network.parameters(), strict=True):
+                slow.lerp_(fast, 1 - averaging)
+        elif self.updates % self.options.target_update_frequency == 0:
+            self.target_network.load_state_dict(self.agent.network.state_dict())
 
-def _mean_over(loss: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean over the masked actions of each transition, then over transitions: (n, k), bool (n, k) -> ()."""
-    return ((loss * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)).mean()
+    @property
+    def best_network(self) -> QNetwork:
+        """The network to test: the averaged one where there is one."""
+        return self.target_network if self.options.target_averaging else self.agent.network
+
+
+def _sum_over(loss: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Sum over the masked actions of each transition, mean over the transitions: (n, k), bool (n, k) -> ()."""
+    return (loss * mask).sum(dim=1).mean()
+
+
+def jittered(states: np.ndarray, amount: float, normal: np.ndarray) -> np.ndarray:
+    """Records with the corners of both boxes moved by `amount` of the boxes' sides; normal: (n, 8) random numbers."""
+    states = states.copy()
+    for field, noise in (("subject_box", normal[:, :4]), ("object_box", normal[:, 4:])):
+        box = states[field]
+        size = np.concatenate([box[:, 2:] - box[:, :2] + 1] * 2, axis=1)
+        moved = box + amount * size * noise
+        moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2])
+        states[field] = np.where(states["object"][:, None] >= 0, moved, box) if field == "object_box" else moved
+    return states
 
 
 def taken_rewards(transitions: np.ndarray, widths: list[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -136,12 +169,9 @@ def taken_rewards(transitions: np.ndarray, widths: list[int]) -> tuple[list[np.n
 
 def all_rewards(states: np.ndarray, widths: list[int], rewards: tuple[tuple[float, float], ...]) -> list[np.ndarray]:
     """The reward of every action, three float32 (n, k); outside the action sets the numbers mean nothing."""
-    row = np.arange(len(states))[:, None]
     out = []
     for width, (low, high), field in zip(widths[:2], rewards, ("attributes_right", "predicates_right"), strict=False):
-        reward = np.full((len(states), width + 1), low, dtype=np.float32)  # the last column takes the padding
-        reward[row, states[field]] = high
-        out.append(reward[:, :-1])
-    reward = np.full((len(states), widths[2] + 1), rewards[2][0], dtype=np.float32)
-    reward[row, states["entities"]] = states["entity_rewards"]
+        out.append(np.where(unpacked(states[field], width), np.float32(high), np.float32(low)))
+    reward = np.full((len(states), widths[2] + 1), rewards[2][0], dtype=np.float32)  # the last column takes the padding
+    reward[np.arange(len(states))[:, None], states["entities"]] = states["entity_rewards"]
     return [*out, reward[:, :-1]]

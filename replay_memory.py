@@ -11,7 +11,9 @@ import numpy as np
 
 def transition_dtype(state: np.dtype) -> np.dtype:
     """(state, action triple, three rewards, next state, whether the episode ended there)."""
-    return np.dtype([("state", state), ("action", "i2", 3), ("reward", "f4", 3), ("next_state", state), ("done", "?")])
+    return np.dtype(
+        [("state", state), ("action", "i4", (3,)), ("reward", "f4", (3,)), ("next_state", state), ("done", "?")]
+    )
 
 
 class ReplayMemory:

@@ -108,10 +108,12 @@ def make_scene(
 ) -> Scene:
     """The scene of one image. Annotations of words that the graph does not know are left out."""
     objects = record.labels.objects
-    gt_categories = np.array([graph.entity_index(o.name, exact) for o in objects], dtype=np.int32).reshape(-1)
-    gt_boxes = from_xywh(np.array([(o.x, o.y, o.w, o.h) for o in objects], dtype=np.float64).reshape(-1, 4))
-    attributes = [(i, graph.attribute_index(a, exact)) for i, o in enumerate(objects) for a in o.attributes]
-    index = {o.object_id: i for i, o in enumerate(objects)}
+    categories = np.array([graph.entity_index(o.name, exact) for o in objects], dtype=np.int32).reshape(-1)
+    known = categories >= 0
+    number = np.where(known, np.cumsum(known) - 1, -1)  # of each object among those that stay
+    gt_boxes = from_xywh(np.array([(o.x, o.y, o.w, o.h) for o in objects], dtype=np.float64).reshape(-1, 4)[known])
+    attributes = [(number[i], graph.attribute_index(a, exact)) for i, o in enumerate(objects) for a in o.attributes]
+    index = {o.object_id: number[i] for i, o in enumerate(objects)}
     relationships = [
         (index[r.subject_id], graph.predicate_index(r.predicate, exact), index[r.object_id])
         for r in record.labels.relationships
@@ -124,10 +126,10 @@ def make_scene(
         candidates=instances.candidates,
         candidate_scores=instances.candidate_scores,
         neighbours=neighbour_matrix(instances.boxes, neighbour_factor),
-        gt_categories=gt_categories,
+        gt_categories=categories[known],
         gt_overlaps=iou(gt_boxes[:, None], instances.boxes[None]) >= OVERLAP_THRESHOLD,
-        gt_attributes=gt_attributes[gt_attributes[:, 1] >= 0],
-        gt_relationships=gt_relationships[gt_relationships[:, 1] >= 0],
+        gt_attributes=gt_attributes[(gt_attributes >= 0).all(axis=1)],
+        gt_relationships=gt_relationships[(gt_relationships >= 0).all(axis=1)],
     )
 
 

@@ -13,15 +13,15 @@ from tqdm import tqdm
 
 import ranks
 from environment import SceneGraphEnvironment
-from q_learning import Learner
+from q_learning import Learner, jittered
 from replay_memory import ReplayMemory
 
-ACT, SAMPLE = 0, 1  # streams of random numbers
+ACT, SAMPLE, JITTER = 0, 1, 2  # streams of random numbers
 
 
-def uniform(seed: int, stream: int, step: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Random numbers in [0, 1) that depend on nothing but the arguments: no generator state to save or to share."""
-    return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, 0, step])).random(shape)
+def generator(seed: int, stream: int, step: int) -> np.random.Generator:
+    """Random numbers that depend on nothing but the arguments: no state to save or to share among ranks."""
+    return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, 0, step]))
 
 
 @dataclass
@@ -63,21 +63,23 @@ class Trainer:
         self.steps = 0  # of all slots together, since the beginning
         self.credit = 0.0  # samples owed for the transitions made
         self.epoch = 0
+        self.num_images = self.images_begun = 0  # of this epoch, over all ranks
         self.sums = EpochSums(losses=torch.zeros(3, device=learner.agent.device))
 
     def begin_epoch(self, images: np.ndarray) -> None:
         """Shuffle the images and deal them out to the slots."""
+        self.num_images = len(images)
         order = np.random.default_rng([self.learner.options.seed, self.epoch]).permutation(images)
         self.env.assign([order[slot :: self.num_slots] for slot in range(self.num_slots)][self.mine])
         self.sums = EpochSums(losses=torch.zeros(3, device=self.learner.agent.device))
 
     def run_epoch(self, epsilon: float, bar: tqdm, pause: Callable[[], None]) -> None:
-        """Go on until every slot of every rank has walked through its images. `pause` is called after every step."""
+        """Go on until every slot of every rank has walked through its images. `pause` is called before every step."""
         env, learner, options = self.env, self.learner, self.learner.options
-        batch = ranks.share(options.batch_size, "--batch_size")
         states = env.states()
         active = self._active()
         while active:
+            pause()
             started = time.perf_counter()
             states, finished = self._step(states, epsilon)
             self.steps += 1
@@ -86,27 +88,32 @@ class Trainer:
             while self.credit >= options.batch_size:
                 self.credit -= options.batch_size
                 if filled >= options.replay_buffer_minimum_number_samples:
-                    draw = uniform(options.seed, SAMPLE, learner.updates, (options.batch_size,))
-                    mine = draw[ranks.rank() * batch : (ranks.rank() + 1) * batch]
-                    self.sums.losses += learner.update(self.memory.sample(mine))
+                    self.sums.losses += learner.update(self._sample())
                     self.sums.updates += 1
             self.sums.transitions += active
             self.sums.seconds += time.perf_counter() - started
             bar.update(finished)
-            pause()
             active = self._active()
         self.sums.losses = ranks.total(self.sums.losses) / ranks.world_size()
         self.sums.reward = ranks.total(torch.from_numpy(self.sums.reward)).numpy()
         self.epoch += 1
 
     def _active(self) -> int:
-        return int(ranks.total(torch.tensor(int(self.env.active.sum()))))
+        """How many slots of all ranks are walking; notes how many images all have begun."""
+        active, self.images_begun = ranks.total(
+            torch.tensor([int(self.env.active.sum()), int(self.env.position.sum())])
+        ).tolist()
+        return active
+
+    def progress(self) -> float:
+        """Epochs done, and the share of the images of this one that a walk has begun on."""
+        return self.epoch + self.images_begun / max(self.num_images, 1)
 
     def _step(self, states: np.ndarray, epsilon: float) -> tuple[np.ndarray, int]:
         """One step of every active slot, into the memory. Returns the next states and how many images ended."""
         env, learner = self.env, self.learner
         slots = np.flatnonzero(env.active)
-        random = uniform(learner.options.seed, ACT, self.steps, (self.num_slots, 6))[self.mine][slots]
+        random = generator(learner.options.seed, ACT, self.steps).random((self.num_slots, 6))[self.mine][slots]
         learner.agent.network.eval()
         actions = learner.agent.act(states, epsilon, random)
         rewards, done = env.step(states, *actions)
@@ -120,6 +127,17 @@ class Trainer:
         self.sums.reward += rewards.sum(axis=0)
         return next_states, int(done.sum())
 
+    def _sample(self) -> np.ndarray:
+        """This rank's part of the next batch of transitions."""
+        options, update = self.learner.options, self.learner.updates
+        size = ranks.share(options.batch_size, "--batch_size")
+        mine = slice(ranks.rank() * size, (ranks.rank() + 1) * size)
+        transitions = self.memory.sample(generator(options.seed, SAMPLE, update).random(options.batch_size)[mine])
+        if options.box_jitter:
+            normal = generator(options.seed, JITTER, update).standard_normal((options.batch_size, 8))[mine]
+            transitions["state"] = jittered(transitions["state"], options.box_jitter, normal)
+        return transitions
+
     # ---- checkpoints
 
     def state_dict(self) -> dict[str, Any]:
@@ -130,6 +148,7 @@ class Trainer:
             "credit": self.credit,
             "updates": self.learner.updates,
             "epoch": self.epoch,
+            "num_images": self.num_images,
             "sums": [sums.transitions, sums.updates, sums.seconds, sums.reward.tolist(), sums.losses.tolist()],
             "env": self.env.state_dict(),
             "memory": self.memory.state_dict(),
@@ -138,7 +157,7 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.steps, self.credit, self.epoch = state["steps"], state["credit"], state["epoch"]
-        self.learner.updates = state["updates"]
+        self.learner.updates, self.num_images = state["updates"], state["num_images"]
         transitions, updates, seconds, reward, losses = state["sums"]
         self.sums = EpochSums(
             transitions, updates, seconds, np.array(reward), torch.tensor(losses, device=self.learner.agent.device)

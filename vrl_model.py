@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from boxes import area, iou
+from boxes import iou
 from environment import OBJECT_REWARD, PENALTY
 from phrase_keys import PhraseKeys
 from scenes import SceneSet
 from semantic_graph import SemanticActionGraph
 
-GEOMETRY = 20
+GEOMETRY = 29  # numbers of `box_geometry`
+RARE = -4.0  # log-odds of a reward before anything is learned
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,9 @@ class QNetwork(nn.Module):
         self.heads = nn.ModuleList(_head(sizes[-1], width) for width in widths)
         self.rewards = ((PENALTY, positive_reward), (PENALTY, positive_reward), (PENALTY, OBJECT_REWARD))
         self.future = nn.Linear(sizes[-1], 3) if options.reward_loss == "cross_entropy" else None
+        if self.future is not None:
+            for head in self.heads[:2]:
+                nn.init.constant_(head.bias, RARE)
 
     def forward(self, dense: torch.Tensor, categories: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor | None]:
         """dense (n, state dimension less category vectors), categories (n, 2) -> head outputs, future values (n, 3)."""
@@ -162,36 +166,40 @@ class StateEncoder:
 
 
 def box_geometry(states: np.ndarray) -> np.ndarray:
-    """(n,) records -> (n, GEOMETRY) float32: each box in the image, and the one seen from the other.
+    """(n,) records -> (n, GEOMETRY) float32: where the two boxes lie, and how they stand to each other.
 
-    Scale-free: lengths are divided by the extent of the image's instances, or by the other box's sides.
+    Free of scale: lengths are in units of the boxes' own sides or of the longer side of what the image's
+    instances cover. All zero but for the subject's own numbers where there is no object.
     """
     s, o, extent = states["subject_box"], states["object_box"], states["extent"]
-    size = np.maximum(extent[:, 2:] - extent[:, :2] + 1, 1)
-    image = np.concatenate([extent[:, :2], extent[:, :2]], axis=1)
-    scale = np.concatenate([size, size], axis=1)
-    with_object = (states["object"] >= 0).astype(np.float32)[:, None]
-    s_size, o_size = s[:, 2:] - s[:, :2] + 1, o[:, 2:] - o[:, :2] + 1
-    s_size, o_size = np.maximum(s_size, 1), np.maximum(o_size, 1)
-    shift = (o[:, :2] + o[:, 2:] - s[:, :2] - s[:, 2:]) / 2
+    s_size, o_size = np.maximum(s[:, 2:] - s[:, :2] + 1, 1), np.maximum(o[:, 2:] - o[:, :2] + 1, 1)
+    s_centre, o_centre = s[:, :2] + s_size / 2, o[:, :2] + o_size / 2
+    union = np.maximum(s[:, 2:], o[:, 2:]) - np.minimum(s[:, :2], o[:, :2]) + 1
+    s_area, o_area = s_size.prod(axis=1), o_size.prod(axis=1)
     overlap = iou(s, o)
-    s_area, o_area = np.maximum(area(s), 1), np.maximum(area(o), 1)
     common = overlap * (s_area + o_area) / (1 + overlap)
-    pair = np.concatenate(
-        [
-            (o - image) / scale,
-            np.clip(shift / s_size, -5, 5),
-            np.clip(shift / o_size, -5, 5),
-            np.log(o_size / s_size),
-            overlap[:, None],
-            (common / s_area)[:, None],
-            (common / o_area)[:, None],
-            np.log(o_area / s_area)[:, None],
-        ],
-        axis=1,
-    )
-    single = np.concatenate([(s - image) / scale, np.log(s_size / size)], axis=1)
-    return np.concatenate([single, pair * with_object], axis=1).astype(np.float32)
+    side = np.maximum(extent[:, 2:].max(axis=1, keepdims=True), 1)
+    shift = o_centre - s_centre
+    single = [s_centre / side - 0.5, np.log(s_size / side) + 1, np.log(s_size[:, :1] / s_size[:, 1:])]
+    pair = [
+        _signed_log(shift / s_size),
+        _signed_log(shift / o_size),
+        _signed_log((o - s) / np.concatenate([s_size, s_size], axis=1)),
+        _signed_log(2 * shift / np.maximum(union, 1)),
+        shift / side,
+        np.log(o_size / s_size),
+        np.log(o_size[:, :1] / o_size[:, 1:]),
+        o_centre / side - 0.5,
+        np.log(o_size / side) + 1,
+        np.stack([overlap, common / s_area, common / o_area, common > 0], axis=1),
+        np.log(np.maximum(union, 1).prod(axis=1) / (s_area + o_area))[:, None],
+    ]
+    with_object = (states["object"] >= 0)[:, None]
+    return np.concatenate([*single, np.concatenate(pair, axis=1) * with_object], axis=1).astype(np.float32)
+
+
+def _signed_log(x: np.ndarray) -> np.ndarray:
+    return np.sign(x) * np.log1p(np.abs(x))
 
 
 class ActionSets(NamedTuple):
@@ -211,6 +219,11 @@ class ActionSetOptions:
     predicates_seen: str = "phrase"  # "word" (not in the paper): p with (s, p, .) and (., p, o) seen, maybe apart
 
 
+def unpacked(bits: np.ndarray, count: int) -> np.ndarray:
+    """Bit masks of a state record -> bool (n, count)."""
+    return np.unpackbits(bits, axis=1, count=count).view(bool)
+
+
 class ActionSetMaker:
     """State records -> adaptive action sets, by the semantic action graph."""
 
@@ -221,7 +234,7 @@ class ActionSetMaker:
             self.by_object = graph.object_predicate_counts()
 
     def __call__(self, states: np.ndarray) -> ActionSets:
-        graph, size, row = self.graph, self.options.maximum_size, np.arange(len(states))[:, None]
+        graph, size = self.graph, self.options.maximum_size
         subject, object_ = states["subject_category"].astype(np.int64), states["object_category"].astype(np.int64)
         if self.options.use_adaptive_action_sets:
             attribute = graph.attribute_action_set(subject, size)
@@ -230,11 +243,9 @@ class ActionSetMaker:
             attribute = np.ones((len(states), len(graph.attributes)), dtype=bool)
             predicate = np.ones((len(states), len(graph.predicates)), dtype=bool)
         predicate[states["object"] < 0] = False
-        given = np.zeros((len(states), len(graph.attributes) + 1), dtype=bool)  # the last column takes the padding
-        given[row, states["attributes_given"]] = True
-        attribute &= ~given[:, :-1]
+        attribute &= ~unpacked(states["attributes_given"], len(graph.attributes))
         entity = np.zeros((len(states), len(graph.entities) + 2), dtype=bool)
-        entity[row, states["entities"]] = True
+        entity[np.arange(len(states))[:, None], states["entities"]] = True
         return ActionSets(attribute, predicate, entity[:, :-1])
 
     def _predicates(self, subject: np.ndarray, object_: np.ndarray, size: int) -> np.ndarray:

@@ -96,7 +96,7 @@ def make_network(parts: Parts) -> QNetwork:
 
 
 def _entity_vectors(path: str | None, graph: SemanticActionGraph) -> np.ndarray:
-    """(C, d) float32 unit vectors of the entities, from a .npy whose rows follow the data set's own list of categories."""
+    """(C, d) float32 unit vectors of the entities, from a .npy with a row for each category of the data set's list."""
     if path is None:
         return np.zeros((len(graph.entities), 0), dtype=np.float32)
     try:
@@ -185,7 +185,7 @@ def check_description(parts: Parts, saved: dict[str, Any], path: str | Path) -> 
     """Raises InputError when a checkpoint was made with another graph or another network."""
     if saved["graph"] != parts.graph.fingerprint():
         raise InputError(
-            f"{path}: was trained with another graph than {parts.arguments.graph}; give the one that it was trained with (--graph)"
+            f"{path}: was trained with another graph than {parts.arguments.graph}; give the right one with --graph"
         )
     mine = description(parts)["model"]
     wrong = [f"{key} {value}, here {mine[key]}" for key, value in saved["model"].items() if mine.get(key) != value]
