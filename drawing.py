@@ -17,7 +17,7 @@ from box_drawing import data_uri, draw_boxes
 from dot_program import PdfDrawing, pdf_bytes, run_dot, to_svg
 from formats import InputError, atomic_write
 from graph_comparison import mark, with_missed
-from graph_dot import neighbourhood_dot, scene_graph_dot, shown
+from graph_dot import has_boxes, neighbourhood_dot, scene_graph_dot, shown
 from graph_packing import packed
 from graph_page import standalone_page
 from scene_graph_files import Graph, checked_graph
@@ -72,7 +72,7 @@ def draw_graph(
             ]
             items = {kind: items[kind] + missed[kind] for kind in items}
             items["objects"] = sorted({*items["objects"], *hanging})
-        source, titles = scene_graph_dot(drawn, items, numbered=True if image is not None else None)
+        source, titles = scene_graph_dot(drawn, items, numbered=has_boxes(graph) or None)
         photo = draw_boxes(image, graph, [i for i in items["objects"] if i < len(graph["objects"])]) if image else None
         content = _picture(packed(source, SHAPE), titles, ending, photo, placed=True)
     with atomic_write(output) as file:

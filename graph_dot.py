@@ -32,6 +32,7 @@ SIGNS = {"hit": "√", "found": "√", "extra": "×", "missed": "○"}
 STATUS_COLOURS = {"hit": "#0e5a2b", "found": "#0e5a2b", "extra": "#9c1c15", "missed": "#4d5563"}
 STATUS_WORDS = {"hit": "hit", "found": "found", "extra": "not annotated", "missed": "missed"}
 LONGEST_LABEL = 36
+MOST_OBJECTS = 60  # where only the most important is drawn
 WIDEST_FAN = 3  # children of an object side by side
 
 
@@ -58,7 +59,8 @@ def shown(graph: Graph, min_score: float | None = None, max_relationships: int |
     """Indices of what to draw of `graph`, by "objects", "attributes" and "relationships".
 
     Scored items under `min_score` are left out, and whatever hangs on such an object. With
-    `max_relationships` the most confident ones stay, and of the objects those that they connect.
+    `max_relationships` the most confident ones stay, and of the objects those that they connect; where
+    there are not so many, the most confident other objects stay too, up to 60 in all.
     """
     good = {
         kind: {
@@ -72,11 +74,19 @@ def shown(graph: Graph, min_score: float | None = None, max_relationships: int |
         for i in by_confidence(links)
         if i in good["relationships"] and {links[i]["subject"], links[i]["object"]} <= objects
     ]
-    if max_relationships is not None and len(relationships) > max_relationships:
+    if max_relationships is not None:
+        connected = {links[i][end] for i in relationships[:max_relationships] for end in ("subject", "object")}
+        room = MOST_OBJECTS - len(connected) if len(relationships) <= max_relationships else 0
+        others = [i for i in by_confidence(graph["objects"]) if i in objects - connected]
+        objects = connected | set(others[: max(0, room)])
         relationships = relationships[:max_relationships]
-        objects = {links[i][end] for i in relationships for end in ("subject", "object")}
     attributes = [i for i in good["attributes"] if graph["attributes"][i]["object"] in objects]
     return {"objects": sorted(objects), "attributes": sorted(attributes), "relationships": sorted(relationships)}
+
+
+def has_boxes(graph: Graph) -> bool:
+    """Whether any object has a box: only then is there a photo to number them in."""
+    return any(item["w"] > 0 and item["h"] > 0 for item in graph["objects"])
 
 
 def scene_graph_dot(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import graphviz
 import numpy as np
 
 from dot_program import run_dot
@@ -78,19 +77,21 @@ def packed(source: str, shape: float) -> str:
     # DOT's y points upwards: the top of each part goes to -corner.
     shift = np.stack([corners[:, 0] - low[:, 0], -corners[:, 1] - high[:, 1]], axis=1)
 
-    dot = graphviz.Digraph()
-    dot.attr("graph", **{key: layout[key] for key in GRAPH_KEYS if key in layout})
-    if layout.get("label"):
-        dot.attr("graph", label=f"<{layout['label']}>")
+    lines = [f"graph [{_attributes(layout, GRAPH_KEYS, layout.get('label'))}]"]
     for i, node in enumerate(nodes):
         x, y = np.array(node["pos"].split(","), dtype=float) + shift[part[i]]
-        look = {key: node[key] for key in NODE_KEYS if key in node}
-        dot.node(node["name"], f"<{node['label']}>", pos=f"{x:.2f},{y:.2f}", **look)
+        lines.append(f'"{node["name"]}" [pos="{x:.2f},{y:.2f}" {_attributes(node, NODE_KEYS, node["label"])}]')
     for edge in edges:
-        look = {key: edge[key] for key in EDGE_KEYS if key in edge}
-        ends = (nodes[edge["tail"]]["name"], nodes[edge["head"]]["name"])
-        dot.edge(*ends, pos=_moved(edge["pos"], shift[part[edge["tail"]]]), **look)
-    return dot.source
+        pos = _moved(edge["pos"], shift[part[edge["tail"]]])
+        ends = f'"{nodes[edge["tail"]]["name"]}" -> "{nodes[edge["head"]]["name"]}"'
+        lines.append(f'{ends} [pos="{pos}" {_attributes(edge, EDGE_KEYS)}]')
+    return "digraph {\n" + "\n".join(lines) + "\n}\n"
+
+
+def _attributes(item: dict[str, Any], keys: tuple[str, ...], label: str | None = None) -> str:
+    """An item's attributes as DOT. Those of `keys` are our own words and numbers; the label is HTML-like, escaped."""
+    pairs = [f'{key}="{item[key]}"' for key in keys if key in item]
+    return " ".join(pairs + ([f"label=<{label}>"] if label else []))
 
 
 def _parts(count: int, links: list[tuple[int, int]]) -> list[int]:

@@ -21,7 +21,7 @@ from PIL import Image
 from box_drawing import COLOURS, data_uri, text_colour
 from dot_program import escape_xml, to_svg
 from graph_comparison import hits_at, mark
-from graph_dot import SIGNS, STATUS_WORDS, counted, plain_text, scene_graph_dot, shown
+from graph_dot import SIGNS, STATUS_WORDS, counted, has_boxes, plain_text, scene_graph_dot, shown
 from graph_packing import packed
 from scene_graph_files import Graph
 
@@ -82,7 +82,7 @@ def image_page(
     if truth is not None:
         drawn["truth"] = shown(truth)
     shape = 0.75 if truth is not None else 1.2
-    numbered = any(o["w"] > 0 and o["h"] > 0 for value in graphs.values() for o in value["objects"])
+    numbered = any(map(has_boxes, graphs.values()))
     panels = [
         _panel(titles[side], side, graphs[side], drawn[side], numbered or None, shape)
         for side in ("truth", "prediction")
@@ -99,6 +99,7 @@ def image_page(
     data = {
         "size": size,
         "colours": [(colour, text_colour(colour)) for colour in COLOURS],
+        "drawn": {side: drawn[side]["objects"] for side in graphs},
         "graphs": {side: _for_page(value) for side, value in graphs.items()},
     }
     return fill(
@@ -172,9 +173,10 @@ def _panel(
     source, titles = scene_graph_dot(graph, items, numbered=numbered, prefix=f"{side[0]}-", legend=False)
     markup, _, _ = to_svg(packed(source, shape), titles, placed=True)
     markup = re.sub(r' id="(graph|edge)\d+"', "", markup)  # two graphs stand in one page
-    drawn, there = len(items["relationships"]), len(graph["relationships"])
-    count = f"{drawn} of {there} relationships" if drawn < there else counted(there, "relationship")
-    count = f"{counted(len(items['objects']), 'object')}, {count}"
+    counts = []
+    for kind in ("objects", "relationships"):
+        drawn, there = len(items[kind]), len(graph[kind])
+        counts.append((f"{drawn} of " if drawn < there else "") + counted(there, kind.removesuffix("s")))
     legend = "".join(f'<span class="is-{kind}">{kind}</span>' for kind in ("object", "attribute", "predicate"))
     statuses = {item.get("status") for kind in items for item in graph[kind]}
     legend += "".join(
@@ -183,7 +185,7 @@ def _panel(
         if status in statuses
     )
     return f"""<section class="panel" aria-label="{title}">
-      <div class="panel-head"><h2>{title}</h2><p>{count}</p>
+      <div class="panel-head"><h2>{title}</h2><p>{", ".join(counts)}</p>
         <div class="zoom"><button type="button" data-zoom="out" aria-label="Smaller">−</button>
         <button type="button" data-zoom="in" aria-label="Larger">+</button>
         <button type="button" data-zoom="fit">Fit</button></div></div>

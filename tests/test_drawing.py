@@ -178,6 +178,13 @@ def test_max_relationships_keeps_the_best_and_their_objects(pair):
     assert shown(prediction, max_relationships=2)["objects"] == [0, 1, 2], "nothing was cut, nothing is left out"
 
 
+def test_of_very_many_objects_the_connected_and_the_most_confident_are_drawn():
+    graph = graph_of([thing(str(i), score=i / 100) for i in range(80)])
+    graph["relationships"] = [{"predicate": "on", "subject": 0, "object": 1}]
+    assert shown(graph, max_relationships=5)["objects"] == [0, 1, *range(22, 80)]
+    assert len(shown(graph)["objects"]) == 80
+
+
 def nodes_of(markup: str) -> dict[str, tuple[str, str, str]]:
     """{id: (class, title, text)} of an SVG's nodes."""
     found = {}

@@ -178,6 +178,7 @@ function placeBoxes() {
   const buttons = [];
   for (const side of ["p", "t"]) {
     const graph = data.graphs[SIDES[side]];
+    const drawn = new Set(data.drawn[SIDES[side]]);
     graph?.objects.forEach((object, index) => {
       const { x, y, w, h } = object;
       if (!(w > 0 && h > 0)) return;
@@ -192,6 +193,7 @@ function placeBoxes() {
       box.style.width = `${(100 * (Math.min(width, x + w) - left)) / width}%`;
       box.style.height = `${(100 * (Math.min(height, y + h) - top)) / height}%`;
       box.style.zIndex = String(1000 - Math.round(999 * Math.min(1, (w * h) / (width * height)))); // small ones on top
+      box.classList.toggle("spare", !drawn.has(index));
       if (side === "p") {
         const [colour, ink] = data.colours[index % data.colours.length];
         box.style.setProperty("--own", colour);
@@ -205,7 +207,7 @@ function placeBoxes() {
       buttons.push(box);
     });
   }
-  stage.classList.toggle("roomy", data.graphs.prediction.objects.length <= 9);
+  stage.classList.toggle("roomy", data.drawn.prediction.length <= 9);
   stage.style.setProperty("--shape", String(width / height));
   roving(stage, buttons);
 }
