@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from data.sample_annotations import OBJECT_ALIASES, PREDICATE_ALIASES, Seen, visual_genome_items
 from data.sample_drawing import HEIGHT, WIDTH
-from data.sample_scenes import HELD_OUT, compose, holds_held_out
+from data.sample_scenes import HELD_OUT, MOST_THINGS, compose, holds_held_out
 from data.sample_world import Scene
 from formats import InputError, atomic_write, read_json, reports_input_errors, write_json
 

@@ -131,7 +131,7 @@ def bird(s: Scene, spot: Spot, flying: bool, **facts: object) -> int:
 
 def duck(s: Scene, spot: Spot) -> int:
     colour, (size, factor) = colour_of(s.rng, "duck"), size_of(s.rng)
-    spot = spot.at(0, scale=factor * 1.25)
+    spot = spot.at(0, scale=factor)
     number = s.add("duck", [colour, size], spot, facing=-1 if spot.flip else 1)
     with s.draw(number, spot) as pen:
         animals.draw_duck(pen, colour)

@@ -23,7 +23,7 @@ from data.sample_indoors import basket, boating, driving, living_room, seat, swi
 from data.sample_outdoors import farm_animal, grazing, homestead, parasol, under_tree
 from data.sample_world import Scene, Spot
 
-FULLNESS = (4, 8, 10, 11, 12, 12)  # how many things a scene should have at least
+FULLNESS = (4, 9, 11, 12, 12, 12)  # how many things a scene should have at least
 MOST_THINGS, MOST_TRIPLETS = 12, 32
 Group = Callable[[Scene, Spot], None]
 
@@ -75,7 +75,7 @@ PROGRAMME: dict[str, tuple[tuple[Group, ...], tuple[Group, ...]]] = {
         (parasol, alone, ball_game),
         (parasol, ball_game, kite_flying, carrying, dog_walking, horse_riding, seat, basket, couple),
     ),
-    "lake": ((boating, swimming, boating), (swimming, carrying, couple, dog_walking, seat, cycling, basket)),
+    "lake": ((boating, swimming, boating), (carrying, couple, ball_game, dog_walking, seat, cycling, basket)),
     "room": ((living_room, living_room, table), (table, seat, basket, carrying, dog_walking, table)),
 }
 WEIGHTS = {"park": 5, "street": 5, "farm": 4, "beach": 4, "lake": 3, "room": 4}
@@ -106,10 +106,14 @@ def compose(rng: Random, held_out: bool = True) -> Scene:
     scene = Scene(rng, kind, horizon, rng.randrange(1 << 30))
     far, near = PROGRAMME[kind]
     far_rows = [horizon + 16, horizon + 25] if kind == "room" else [horizon + 30, horizon + 50]
+    if kind == "lake":
+        far_rows.append(horizon + 66)
     near_rows = [205, 216, 227, 236] if kind == "lake" else [172, 190, 208, 226, 181, 199, 217, 235]
     rng.shuffle(near_rows)
     rng.shuffle(far_rows)
-    plan = [(rng.choice(far), y) for y in far_rows[: rng.choice((1, 2))]] + [(rng.choice(near), y) for y in near_rows]
+    plan = [(rng.choice(far), y) for y in far_rows[: rng.choice((1, 2)) + (kind == "lake")]] + [
+        (rng.choice(near), y) for y in near_rows * 2
+    ]
     centre, spread, phase = rng.uniform(130, 190), rng.uniform(130, 220), rng.random()
     wanted = rng.choice(FULLNESS)
     for i, (group, y) in enumerate(plan):
