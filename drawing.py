@@ -28,7 +28,7 @@ __all__ = ["draw_boxes", "draw_graph", "draw_neighbourhood"]
 ENDINGS = (".svg", ".png", ".pdf", ".html")
 PNG_DPI = 144
 LARGEST_PNG_SIDE = 20_000  # pixels; a larger drawing gets fewer dots an inch
-PHOTO_SIDE = 520  # points: the longer side of the photo beside a graph
+PHOTO_SIDE = 520  # points: the longer side of the photo beside a graph, or more beside a high one
 SHAPE = 1.4  # wanted width / height of a graph
 GAP = 16  # points between them
 
@@ -162,13 +162,13 @@ def _beside(photo: Image.Image, width: float, height: float) -> tuple[Pair, Pair
 
     Side by side, or the photo above a graph that is much wider than it is high.
     """
-    shrink = PHOTO_SIDE / max(photo.size)
+    shrink = max(PHOTO_SIDE, 0.6 * height) / max(photo.size)
     w, h = photo.width * shrink, photo.height * shrink
     if width > 2.2 * height + w:
         total = (max(w, width), h + GAP + height)
         return total, ((total[0] - w) / 2, 0.0), ((total[0] - width) / 2, h + GAP), (w, h)
     total = (w + GAP + width, max(h, height))
-    return total, (0.0, (total[1] - h) / 2), (w + GAP, (total[1] - height) / 2), (w, h)
+    return total, (0.0, 0.0), (w + GAP, (total[1] - height) / 2), (w, h)
 
 
 def _png(source: str, photo: Image.Image | None, placed: bool) -> bytes:
