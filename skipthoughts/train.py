@@ -1,0 +1,224 @@
+"""Train a skip-thought model of one's own and write it in the original layout.
+
+    python -m skipthoughts.train --from_graphs data/data_samples/train_data.json --output skipthought_model
+    python -m skipthoughts.train --text sentences.txt --output skipthought_model
+
+The text has one sentence a line and an empty line between paragraphs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from formats import InputError, atomic_write, read_bytes, reports_input_errors
+from skipthoughts import weights
+from skipthoughts.corpus import MAX_WORDS, Corpus, read_graphs, read_text
+from skipthoughts.encoder import load_encoder
+from skipthoughts.skip_model import SkipModel
+from skipthoughts.vocabulary_expansion import expanded_dictionary, expanded_table, read_word_vectors
+
+_CLIP = 10.0  # the gradient's norm, as in Kiros et al. (2015), section 3
+_SAVE_EVERY = 1000  # updates, beside every epoch's end
+
+
+@dataclass
+class Settings:
+    """What decides the parameters that come out, but for the corpus and the number of epochs."""
+
+    dim: int
+    dim_word: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+
+
+def train(
+    corpus: Corpus, name: str, settings: Settings, epochs: int, checkpoint: Path, resume: bool, device: torch.device
+) -> SkipModel:
+    """Train `name` ("uni" or "bi") for `epochs` passes over `corpus`.
+
+    With `resume` it goes on from `checkpoint`, to the same parameters as without the
+    interruption. Raises InputError when that checkpoint is of another corpus or other settings.
+    """
+    generator = torch.Generator().manual_seed(settings.seed)
+    model = SkipModel(len(corpus.words), settings.dim_word, settings.dim, name == "bi", generator).to(device)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(trained, settings.learning_rate)
+    identity = _identity(corpus, name, settings)
+    first_epoch, first_batch = 0, 0
+    if resume and checkpoint.exists():
+        state = _read_checkpoint(checkpoint, identity)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        first_epoch, first_batch = state["epoch"], state["batch"]
+
+    def save(epoch: int, batch: int) -> None:
+        state = {"identity": identity, "epoch": epoch, "batch": batch}
+        state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+        with atomic_write(checkpoint) as file:
+            torch.save(state, file)
+
+    for epoch in range(first_epoch, epochs):
+        random = np.random.default_rng([settings.seed, epoch])  # an epoch's order depends on nothing before it
+        before, after = corpus.neighbours(random)
+        batches = corpus.batches(before, after, settings.batch_size, random)
+        cost = words = 0
+        progress = tqdm(batches[first_batch:], f"{name}-skip, epoch {epoch + 1}/{epochs}", disable=None, leave=False)
+        for number, batch in enumerate(progress, start=first_batch + 1):
+            batch_cost, batch_words = _update(model, optimizer, trained, corpus, batch, before, after, device)
+            cost, words = cost + batch_cost, words + batch_words
+            progress.set_postfix_str(f"{cost / words:.3f} nats a word", refresh=False)
+            if number % _SAVE_EVERY == 0:
+                save(epoch, number)
+        first_batch = 0
+        print(f"{name}-skip, epoch {epoch + 1}/{epochs}: {cost / max(words, 1):.3f} nats a word")
+        save(epoch + 1, 0)
+    return model
+
+
+def _update(model, optimizer, trained, corpus, batch, before, after, device) -> tuple[float, int]:
+    """One step of the optimizer; the batch's cost in nats, and its number of words."""
+    sentences = (corpus.sentences(batch), corpus.targets(before[batch]), corpus.targets(after[batch]))
+    cost, words = model(*(torch.from_numpy(array).to(device) for array in sentences))
+    if not torch.isfinite(cost):
+        raise InputError("the training diverged; try a smaller --learning_rate")
+    optimizer.zero_grad()
+    (cost / len(batch)).backward()
+    torch.nn.utils.clip_grad_norm_(trained, _CLIP)
+    optimizer.step()
+    return cost.item(), words
+
+
+def _identity(corpus: Corpus, name: str, settings: Settings) -> str:
+    digest = hashlib.blake2b(repr((name, asdict(settings), corpus.any_order, corpus.words)).encode("utf-8", "replace"))
+    for part in (corpus.tokens, corpus.starts, corpus.paragraphs):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _read_checkpoint(path: Path, identity: str) -> dict:
+    try:
+        state = torch.load(io.BytesIO(read_bytes(path)), map_location="cpu", weights_only=True)
+        saved = state["identity"]
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file can raise almost anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: is not a checkpoint ({reason}); delete it or train without --resume") from None
+    if saved != identity:
+        raise InputError(f"{path}: is of another text or of other settings; train without --resume")
+    return state
+
+
+def write_model(directory: Path, corpus: Corpus, models: dict[str, SkipModel], other: tuple | None) -> None:
+    """Write the files that `skipthoughts.load_encoder` reads. other: words and vectors to expand the dictionary by."""
+    words = corpus.words if other is None else expanded_dictionary(corpus.words, other[0])
+    weights.write_dictionary(directory, words)
+    for name, model in models.items():
+        own = model.word_vectors.weight.detach().cpu().numpy()
+        weights.write_table(directory, name, own if other is None else expanded_table(corpus.words, own, *other))
+        parameters = model.sentence_encoder.to_original()
+        options = {
+            "dim": len(parameters["encoder_Ux"]),
+            "dim_word": own.shape[1],
+            "encoder": "gru",
+            "n_words_src": len(own),
+        }
+        weights.write_parameters(directory, name, {"Wemb": own} | parameters, options)
+
+
+def nearest(phrases: list[str], vectors: np.ndarray, index: int, count: int = 3) -> list[str]:
+    """The `count` phrases whose vectors have the greatest cosine with that of phrase `index`, but itself."""
+    lengths = np.linalg.norm(vectors, axis=1)
+    similarity = vectors @ vectors[index] / np.maximum(lengths * lengths[index], 1e-12)
+    similarity[index] = -np.inf
+    return [phrases[i] for i in np.argsort(-similarity, kind="stable")[:count]]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m skipthoughts.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+    def option(name: str, help: str, **settings) -> None:
+        default = settings.get("default")
+        parser.add_argument(name, help=help if default is None else f"{help} (default: {default})", **settings)
+
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--text", metavar="FILE", help="one sentence a line, an empty line between paragraphs")
+    source.add_argument(
+        "--from_graphs", metavar="TRAIN_DATA", help="a split file; the phrases of an image are its paragraph"
+    )
+    option("--output", "the folder of the model", metavar="DIR", required=True, type=Path)
+    option("--model", "which to train; combine: both", choices=("uni", "bi", "combine"), default="combine")
+    option("--dim", "numbers of a vector of uni-skip and of bi-skip each", type=int, default=128)
+    option("--dim_word", "numbers of a word's vector", type=int, default=64)
+    option("--num_epochs", "passes over the sentences", type=int, default=10)
+    option("--batch_size", "sentences an update", type=int, default=128)
+    option("--learning_rate", "of Adam", type=float, default=0.001)
+    option("--seed", "of the first parameters and of the order", type=int, default=0)
+    option("--device", "cpu or cuda", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --output")
+    parser.add_argument(
+        "--expand_with",
+        metavar="FILE",
+        help="other word vectors, for words that the sentences lack: word2vec's or GloVe's text, or a .npy array with "
+        "its words in the .txt file of the same name",
+    )
+    return parser
+
+
+def _check(options: argparse.Namespace) -> None:
+    for name in ("dim", "dim_word", "num_epochs", "batch_size", "learning_rate"):
+        if not getattr(options, name) > 0:
+            raise InputError(f"--{name} is {getattr(options, name)}; it must be greater than 0")
+    if options.dim % 2 and options.model != "uni":
+        raise InputError(f"--dim is {options.dim}; bi-skip halves it, so it must be even")
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError("--device is cuda, and this machine has none; use --device cpu")
+
+
+@reports_input_errors
+def main(argv: list[str] | None = None) -> int:
+    """Train, write the model and show what it finds alike."""
+    options = make_parser().parse_args(argv)
+    _check(options)
+    other = read_word_vectors(options.expand_with) if options.expand_with else None
+    corpus = read_text(options.text) if options.text else read_graphs(options.from_graphs)
+    print(f"{len(corpus.paragraphs)} sentences, {len(corpus.words)} words (of at most {MAX_WORDS})")
+    settings = Settings(options.dim, options.dim_word, options.batch_size, options.learning_rate, options.seed)
+    names = weights.MODELS if options.model == "combine" else (options.model,)
+    device = torch.device(options.device)
+    models = {}
+    for name in names:
+        checkpoint = options.output / f"{name}_checkpoint.pt"
+        models[name] = train(corpus, name, settings, options.num_epochs, checkpoint, options.resume, device)
+    write_model(options.output, corpus, models, other)
+    _show(corpus, options)
+    print(f"The skip-thought model is in {options.output}: --use_skip_thought --skip_thought_dir {options.output}")
+    return 0
+
+
+def _show(corpus: Corpus, options: argparse.Namespace) -> None:
+    """Print what the written model finds nearest to a few of the sentences."""
+    chosen = np.random.default_rng(options.seed).permutation(len(corpus.paragraphs))[:2000]
+    phrases = list(dict.fromkeys(corpus.text(i) for i in chosen))
+    vectors = load_encoder(options.output, options.model, options.device).encode(phrases)
+    for index in range(min(4, len(phrases))):
+        print(f"  nearest to {phrases[index]!r}: {', '.join(map(repr, nearest(phrases, vectors, index)))}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
