@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotations import Annotations, write_splits
-from data.processes import available_cores
+from data.processes import Workers
 from data.splits import divide
 from data.visual_genome import read_split_file, read_visual_genome
 from data.vocabulary import Vocabulary, build_graph, choose_vocabulary
@@ -99,11 +99,12 @@ def main(argv: list[str] | None = None) -> int:
         draw_neighbourhood(SemanticActionGraph.load(arguments.draw), arguments.word, output)
         print(f"The neighbourhood of {arguments.word!r} is drawn in {output}.")
     else:
-        create(arguments)
+        with Workers() as workers:
+            create(arguments, workers)
     return 0
 
 
-def create(arguments: argparse.Namespace) -> None:
+def create(arguments: argparse.Namespace, workers: Workers) -> None:
     """Read the annotations, and write counts, graph and splits."""
     start = time.perf_counter()
     directory = arguments.annotations
@@ -114,7 +115,7 @@ def create(arguments: argparse.Namespace) -> None:
         present = images_present(annotations, arguments.images_dir)
         rows = divide_vrd(is_test, present, arguments)
     else:
-        annotations = read_visual_genome(directory, arguments.skip_bad_items)
+        annotations = read_visual_genome(directory, arguments.skip_bad_items, workers)
         present = images_present(annotations, arguments.images_dir)
         rows = divide_visual_genome(annotations, present, arguments)
     everything = np.sort(np.concatenate(rows))
@@ -134,7 +135,7 @@ def create(arguments: argparse.Namespace) -> None:
         write_json(output / f"{kind}_counts.json", sorted_counts(vocabulary, kind), indent=1)
     graph.save(output / "graph.pickle")
     folder = output / "data" / "data_samples"
-    write_splits([folder / f"{name}_data.json" for name in SPLITS], annotations, rows, available_cores())
+    write_splits([folder / f"{name}_data.json" for name in SPLITS], annotations, rows, workers)
     print(report(annotations, graph, rows))
     print(
         f"Wrote {output / 'graph.pickle'}, {output}/{{entity,attribute,predicate}}_counts.json and "

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from tqdm import tqdm
 
-from data.processes import in_order
+from data.processes import Workers
 from data.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord, open_split
 
 PART_IMAGES = 500  # that a process encodes at a time
@@ -68,7 +68,7 @@ class Annotations:
             keep &= mask
         if keep.all():
             return
-        row = np.cumsum(keep) - 1
+        row = (np.cumsum(keep) - 1).astype(np.int32)
         for name in ("object_image", "object_id", "object_box", "object_name"):
             setattr(self, name, getattr(self, name)[keep])
         self.keep_attributes(keep[self.attribute_object], "its object was dropped")
@@ -174,17 +174,17 @@ def _plain_numbers(values: np.ndarray) -> list[int | float]:
     return [int(value) if value == int(value) else value for value in values.tolist()]
 
 
-def write_splits(paths: Sequence[Path], annotations: Annotations, rows: Sequence[np.ndarray], workers: int) -> None:
+def write_splits(paths: Sequence[Path], annotations: Annotations, rows: Sequence[np.ndarray], workers: Workers) -> None:
     """Write split files, one pass over the images. rows: for each path, the image rows that go into it."""
     split_of = np.full(len(annotations.image_ids), -1)
     for number, part in enumerate(rows):
         split_of[part] = number
     split_parts = np.split(split_of, range(PART_IMAGES, len(split_of), PART_IMAGES))
     tasks = zip(annotations.parts(PART_IMAGES), split_parts, strict=True)
+    results = workers.in_order(_encode, tasks, large=len(split_of) > 4 * PART_IMAGES)
     with (
         ExitStack() as stack,
         tqdm(total=len(split_of), desc="splits", unit=" images", disable=None, leave=False) as bar,
-        in_order(_encode, tasks, workers if len(split_of) > 4 * PART_IMAGES else 1) as results,
     ):
         writers = [stack.enter_context(open_split(path)) for path in paths]
         for texts in results:

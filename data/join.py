@@ -80,7 +80,7 @@ def concatenate(parts: list[Columns], aliases: dict[str, str], keys: tuple[str, 
             part.merged[:, 0] += begin
             begin += len(part.rows["name"])
     columns = Columns(
-        {key: gather(part.rows[key] for part in parts if part.rows) for key in keys},
+        {key: gather(part.rows.pop(key) for part in parts if part.rows) for key in keys},
         list(index),
         *(gather(getattr(part, key) for part in parts) for key in ("image_id", "size")),
         *(
@@ -99,11 +99,11 @@ def join(objects: Columns, attributes: Columns, relationships: Columns) -> Annot
     relationships id, subject, object, name. Images are in the order of their ids.
     """
     image_ids = np.unique(objects.image_id)
-    image = np.searchsorted(image_ids, np.repeat(objects.image_id, objects.size))
-    order = np.argsort(image, kind="stable")
+    image = np.repeat(np.searchsorted(image_ids, objects.image_id).astype(np.int32), objects.size)
+    order = _sorting(image)
     rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    image, ids = image[order], objects.rows["id"][order]
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    image, ids = image[order], objects.rows.pop("id")[order]
     others = np.stack([rank[objects.others[:, 0]], objects.others[:, 1]], axis=1)
     others = others[np.argsort(others[:, 0], kind="stable")]
     merged_row, merged_id = rank[objects.merged[:, 0]], objects.merged[:, 1]
@@ -116,8 +116,8 @@ def join(objects: Columns, attributes: Columns, relationships: Columns) -> Annot
     edge_id = relationships.rows["id"]
     again = _of_repeated_items(relationships)
 
-    attribute_order = np.argsort(bearer, kind="stable")
-    edge_order = np.argsort(edge_image, kind="stable")
+    attribute_order = _sorting(bearer)
+    edge_order = _sorting(edge_image)
     annotations = Annotations(
         image_names=[f"{id_}.jpg" for id_ in image_ids.tolist()],
         image_ids=image_ids,
@@ -126,8 +126,8 @@ def join(objects: Columns, attributes: Columns, relationships: Columns) -> Annot
         predicate_names=relationships.names,
         object_image=image,
         object_id=ids,
-        object_box=np.stack([objects.rows[key][order] for key in ("x", "y", "w", "h")], axis=1),
-        object_name=objects.rows["name"][order],
+        object_box=np.stack([objects.rows.pop(key)[order] for key in ("x", "y", "w", "h")], axis=1),
+        object_name=objects.rows.pop("name")[order],
         attribute_object=bearer[attribute_order],
         attribute_name=attributes.rows["name"][attribute_order],
         relationship_id=np.where(edge_id < 0, np.arange(len(edge_id)), edge_id)[edge_order],
@@ -163,6 +163,11 @@ def join(objects: Columns, attributes: Columns, relationships: Columns) -> Annot
     return annotations
 
 
+def _sorting(keys: np.ndarray) -> np.ndarray:
+    """(n,) int32 order that sorts the keys, equal ones as they stand."""
+    return np.argsort(keys, kind="stable").astype(np.int32)
+
+
 def _object_lookup(
     image: np.ndarray, ids: np.ndarray, merged_row: np.ndarray, merged_id: np.ndarray
 ) -> tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], np.ndarray, np.ndarray]:
@@ -174,14 +179,15 @@ def _object_lookup(
     merged into another.
     """
     span = 1 + max(ids.max(initial=0), merged_id.max(initial=0))
-    keys = image * span + ids
+    keys = image * np.int64(span) + ids
     unique, first = np.unique(keys, return_index=True)
     repeated = np.ones(len(keys), bool)
     repeated[first] = False
     merged_row, merged_id = merged_row[~repeated[merged_row]], merged_id[~repeated[merged_row]]
 
-    target = np.arange(len(keys))
-    merged_key = image[merged_row] * span + merged_id
+    first = first.astype(np.int32)
+    target = np.arange(len(keys), dtype=np.int32)
+    merged_key = image[merged_row] * np.int64(span) + merged_id
     place = np.minimum(np.searchsorted(unique, merged_key), max(len(unique) - 1, 0))
     exists = unique[place] == merged_key if len(unique) else np.zeros(0, bool)
     parent: dict[int, int] = {}
@@ -202,8 +208,8 @@ def _object_lookup(
 
     def lookup(image_rows: np.ndarray, object_ids: np.ndarray) -> np.ndarray:
         if len(table) == 0:
-            return np.full(len(object_ids), -1)
-        wanted = np.where((image_rows < 0) | (object_ids >= span), -1, image_rows * span + object_ids)
+            return np.full(len(object_ids), -1, np.int32)
+        wanted = np.where((image_rows < 0) | (object_ids >= span), -1, image_rows * np.int64(span) + object_ids)
         at = np.minimum(np.searchsorted(table, wanted), len(table) - 1)
         return np.where(table[at] == wanted, table_rows[at], -1)
 
@@ -221,7 +227,7 @@ def _image_rows(image_ids: np.ndarray, columns: Columns) -> np.ndarray:
     if len(image_ids) == 0:
         return np.full(int(columns.size.sum()), -1)
     row = np.minimum(np.searchsorted(image_ids, columns.image_id), len(image_ids) - 1)
-    return np.repeat(np.where(image_ids[row] == columns.image_id, row, -1), columns.size)
+    return np.repeat(np.where(image_ids[row] == columns.image_id, row, -1).astype(np.int32), columns.size)
 
 
 def _of_repeated_items(columns: Columns) -> np.ndarray:

@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 from tqdm import tqdm
 
-from data.processes import in_order
+from data.processes import Workers
 from formats import InputError
 
 RANGE_BYTES = 8 << 20  # what a process is given at a time
@@ -56,7 +56,7 @@ class _Layout:
 
 
 def read_lists(
-    jobs: list[tuple[Path, ItemType, Condense]], skip_bad_items: bool, workers: int, title: str
+    jobs: list[tuple[Path, ItemType, Condense]], skip_bad_items: bool, workers: Workers, title: str
 ) -> list[tuple[list[Any], int]]:
     """Decode list files and condense them range by range.
 
@@ -74,10 +74,8 @@ def read_lists(
             tasks.append((number, path, layout, start, min(start + RANGE_BYTES, layout.size), type_.item, condense))
     found: list[list[Any]] = [[] for _ in jobs]
     whole = [layout.key is not None for layout in layouts]
-    with (
-        tqdm(total=total, desc=title, unit="B", unit_scale=True, disable=None, leave=False) as bar,
-        in_order(_read_range, tasks, workers if total > FEW_BYTES else 1) as results,
-    ):
+    results = workers.in_order(_read_range, tasks, large=total > FEW_BYTES)
+    with tqdm(total=total, desc=title, unit="B", unit_scale=True, disable=None, leave=False) as bar:
         for (number, _, _, start, stop, _, _), result in zip(tasks, results, strict=True):
             if result is None:
                 whole[number] = False
@@ -104,11 +102,9 @@ def _look_at(path: Path) -> _Layout:
         raise InputError(f"{path}: is not UTF-8 text at byte 0 (it looks like UTF-16 or UTF-32); save it as UTF-8")
     opening = re.match(rb"(?:\xef\xbb\xbf)?\s*\[\s*", head)
     if opening is None:
-        what = (
-            "is empty" if not head.strip() else f"is not a JSON list of images at byte {len(head) - len(head.lstrip())}"
-        )
+        what = f"is not a JSON list of images at byte {len(head) - len(head.lstrip())}" if head.strip() else "is empty"
         raise InputError(f"{path}: {what}; {cure}")
-    key = re.match(rb'\{\s*("[^"\\]*")\s*:', head[opening.end() :])
+    key = re.match(rb'\{\s{0,64}("[^"\\]{0,64}")\s{0,64}:', head[opening.end() :])
     return _Layout(size, opening.end(), key[1] if key else None)
 
 
@@ -137,7 +133,8 @@ def _batches(file: IO[bytes], layout: _Layout, start: int, stop: int) -> Iterato
 
     Small batches: the decoded objects stay in the processor's cache and the allocator's pools.
     """
-    beginning = re.compile(rb"\{\s*" + re.escape(layout.key) + rb"\s*:")
+    # Bounded, so that a beginning across the end of a range is seen from both sides.
+    beginning = re.compile(rb"\{\s{0,64}%b\s{0,64}:" % re.escape(layout.key))
     file.seek(start)
     offset, buffer = start, b""  # buffer holds the bytes from offset on
     opened = False  # whether buffer begins with an item
@@ -204,9 +201,9 @@ def _read_carefully(
             item, faults = _salvage(text, type_)
             if not skip_bad_items:
                 element, byte, message = faults[0] if faults else ("", 0, describe_fault(error, text))
-                raise InputError(
-                    f"{path}: item {number}{element} at byte {offset + byte}: {message}; {ADVICE}"
-                ) from None
+                begin = offset + byte
+                fault = _count_from_the_beginning(message, begin)
+                raise InputError(f"{path}: item {number}{element} at byte {begin}: {fault}; {ADVICE}") from None
             bad += max(len(faults), 1)
             if item is not None:
                 items.append(item)
@@ -237,6 +234,11 @@ def _salvage(text: bytes, type_: ItemType) -> tuple[Any | None, list[tuple[str, 
                 message = describe_fault(error, text[begin : begin + len(bytes(raw))])
                 faults.append((f" (image {outer.image_id}), {name}[{number}]", begin, message))
     return type_.item(image_id=outer.image_id, **lists), faults
+
+
+def _count_from_the_beginning(message: str, begin: int) -> str:
+    """The decoder counts bytes from where it began; we, from the beginning of the file."""
+    return re.sub(r"\(byte (\d+)\)", lambda match: f"(byte {begin + int(match[1])})", message)
 
 
 _NOT_FINITE = re.compile(rb"(?<=[\s:\[,])(?:NaN|-?Infinity)(?=[\s,\]}])")

@@ -6,34 +6,41 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from itertools import islice
+from types import TracebackType
 from typing import Any
 
 
-def available_cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+class Workers:
+    """Processes that start with the first large piece of work and serve until the block ends.
 
-
-@contextmanager
-def in_order(function: Callable[[Any], Any], tasks: Iterable[Any], workers: int) -> Iterator[Iterator[Any]]:
-    """The results of `function` for each task, in order, made by `workers` processes (1: by this one).
-
-    Only a few tasks are under way at a time, so that neither tasks nor results pile up.
+    They should start before this process grows, for they begin as copies of it.
     """
-    if workers == 1:
-        yield map(function, tasks)
-        return
-    pool = ProcessPoolExecutor(workers)
-    try:
-        yield _results(pool, function, iter(tasks), 3 * workers)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
+    def __init__(self, count: int | None = None):
+        """count: number of processes (None: one for each core that this process may use)."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.count = count or cores
+        self._pool: ProcessPoolExecutor | None = None
 
-def _results(pool: ProcessPoolExecutor, function: Callable, tasks: Iterator[Any], ahead: int) -> Iterator[Any]:
-    waiting = deque(pool.submit(function, task) for task in islice(tasks, ahead))
-    while waiting:
-        yield waiting.popleft().result()
-        waiting.extend(pool.submit(function, task) for task in islice(tasks, 1))
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def in_order(self, function: Callable[[Any], Any], tasks: Iterable[Any], large: bool) -> Iterator[Any]:
+        """The results of `function` for each task, in order. Work that is not large is done here.
+
+        Only a few tasks are under way at a time, so that neither tasks nor results pile up.
+        """
+        if self.count == 1 or not large:
+            yield from map(function, tasks)
+            return
+        self._pool = self._pool or ProcessPoolExecutor(self.count)
+        tasks = iter(tasks)
+        waiting = deque(self._pool.submit(function, task) for task in islice(tasks, 3 * self.count))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(self._pool.submit(function, task) for task in islice(tasks, 1))

@@ -18,7 +18,7 @@ import numpy as np
 from data.annotations import Annotations
 from data.join import ColumnBuilder, Columns, concatenate, gather, join
 from data.json_list import ItemType, read_lists
-from data.processes import available_cores
+from data.processes import Workers
 from formats import InputError, read_json
 from semantic_graph import fold_name, read_aliases
 
@@ -94,15 +94,17 @@ _SCENE_GRAPHS = ItemType(_SceneGraph, {"objects": _Object, "relationships": _Edg
 _SCENE_GRAPH_IDS = ItemType(_SceneGraphId, {})
 
 
-def read_visual_genome(directory: str | Path, skip_bad_items: bool = False, workers: int | None = None) -> Annotations:
+def read_visual_genome(
+    directory: str | Path, skip_bad_items: bool = False, workers: Workers | None = None
+) -> Annotations:
     """Read the annotations in a folder; images are in the order of their ids.
 
     Names are folded and replaced by the canonical names of `object_alias.txt` and
-    `relationship_alias.txt`, where these are. workers: number of processes (None: one a core);
-    the result does not depend on it. Raises InputError naming file, item and byte.
+    `relationship_alias.txt`, where these are. The result does not depend on the number of
+    workers (None: this process does it all). Raises InputError naming file, item and byte.
     """
     directory = Path(directory)
-    workers = workers or available_cores()
+    workers = workers or Workers(1)
     entity_aliases = _aliases(directory / "object_alias.txt")
     predicate_aliases = _aliases(directory / "relationship_alias.txt")
     scene_graphs = directory / "scene_graphs.json"

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import create_graph
 from benchmarks.make_visual_genome import write_visual_genome
 from data import annotations as annotations_module
 from data import json_list
+from data.processes import Workers
 from data.splits import Split
 from semantic_graph import SemanticActionGraph
 
@@ -105,7 +107,7 @@ def test_several_processes_write_the_same_bytes(raw_data, made, tmp_path, monkey
     monkeypatch.setattr(json_list, "FEW_BYTES", 0)
     monkeypatch.setattr(json_list, "RANGE_BYTES", 1 << 18)
     monkeypatch.setattr(annotations_module, "PART_IMAGES", 7)
-    monkeypatch.setattr(create_graph, "available_cores", lambda: 3)
+    monkeypatch.setattr(create_graph, "Workers", partial(Workers, 3))
     assert run(raw_data, tmp_path) == 0
     assert contents(tmp_path) == contents(made)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from benchmarks.make_visual_genome import write_visual_genome
 from benchmarks.plain_create_graph import plain_create_graph
 from data import json_list
+from data.processes import Workers
 from data.visual_genome import read_split_file, read_visual_genome
 from data.vocabulary import build_graph, choose_vocabulary
 from formats import InputError
@@ -241,7 +242,7 @@ def test_equals_plain_loops(tmp_path_factory, images, minimum, batch):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_list, "BATCH_BYTES", batch)
         patch.setattr(json_list, "RANGE_BYTES", 3 * batch)
-        annotations = read_visual_genome(folder, workers=1)
+        annotations = read_visual_genome(folder)
     counted = np.ones(len(annotations.image_ids), bool)
     if not expected["entities"]:
         with pytest.raises(InputError, match="--min_occurances"):
@@ -268,12 +269,13 @@ def random_set(tmp_path_factory):
     ("batch", "ranges", "few"), [(1 << 10, 1 << 12, 1 << 30), (1 << 15, 1 << 17, 0), (300, 5000, 1 << 30)]
 )
 def test_ranges_batches_and_processes_change_nothing(random_set, monkeypatch, batch, ranges, few):
-    expected = records(random_set, workers=1)
+    expected = records(random_set)
     monkeypatch.setattr(json_list, "BATCH_BYTES", batch)
     monkeypatch.setattr(json_list, "RANGE_BYTES", ranges)
     monkeypatch.setattr(json_list, "FEW_BYTES", few)
     monkeypatch.setattr(json_list, "_read_carefully", None)  # the quick way is enough
-    assert records(random_set, workers=2) == expected
+    with Workers(2) as workers:
+        assert records(random_set, workers=workers) == expected
 
 
 def test_the_generator_repeats_itself(random_set, tmp_path):
