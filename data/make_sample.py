@@ -69,7 +69,7 @@ def draw(image_id: int, seed: int, held_out: bool | None) -> tuple[Image.Image, 
         triplets = [(number[s], p, number[o]) for s, p, o in scene.triplets() if s in number and o in number]
         shown = any((objects[s][0], p, objects[o][0]) in HELD_OUT for s, p, o in triplets)
         if (
-            len(objects) >= 4
+            4 <= len(objects) <= MOST_THINGS
             and len(triplets) >= 4
             and (held_out is None or shown == held_out or (held_out and attempt > PATIENCE))
         ):
