@@ -34,6 +34,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epsilon_anneal_rate": 0.3,
     },
 }
+PRESETS["sample"] = PRESETS["best"] | {
+    "image_embedding_model_type": "efficientnet_lite0",
+    "num_epochs": 20,
+    "batch_size": 64,
+}
 
 # What may differ from one call to the next on one run; everything else makes the run what it is.
 RUN_FLAGS = frozenset(

@@ -26,6 +26,8 @@ from semantic_graph import SemanticActionGraph
 from skipthoughts import PhraseStore, load_encoder
 from vrl_model import ActionSetMaker, ActionSetOptions, Agent, ModelOptions, QNetwork, StateEncoder
 
+VECTOR_NORM = 4.0  # of given entity vectors: entries about as large as the state's other numbers
+
 
 @dataclass
 class Parts:
@@ -74,7 +76,7 @@ def make_parts(arguments: argparse.Namespace, device: torch.device) -> Parts:
         phrase_dimension=phrases.vectors.shape[1] if phrases else 0,
         use_box_geometry=arguments.use_box_geometry,
         category_dimension=arguments.category_vectors,
-        entity_vector_dimension=_entity_vectors(arguments.entity_vectors, graph).shape[1],
+        entity_vector_dimension=entity_vectors(arguments.entity_vectors, graph).shape[1],
         reward_loss=arguments.reward_loss,
         dropout=arguments.dropout,
     )
@@ -91,12 +93,12 @@ def make_network(parts: Parts) -> QNetwork:
     torch.manual_seed(parts.arguments.seed)
     network = QNetwork(parts.model, parts.graph, parts.arguments.positive_reward)
     if parts.model.entity_vector_dimension:
-        network.entity_vectors[:-1] = torch.from_numpy(_entity_vectors(parts.arguments.entity_vectors, parts.graph))
+        network.entity_vectors[:-1] = torch.from_numpy(entity_vectors(parts.arguments.entity_vectors, parts.graph))
     return network.to(parts.device)
 
 
-def _entity_vectors(path: str | None, graph: SemanticActionGraph) -> np.ndarray:
-    """(C, d) float32 unit vectors of the entities, from a .npy with a row for each category of the data set's list."""
+def entity_vectors(path: str | None, graph: SemanticActionGraph) -> np.ndarray:
+    """(C, d) float32 vectors of the entities, all of one length, from a .npy with a row for each category of the data set's list."""
     if path is None:
         return np.zeros((len(graph.entities), 0), dtype=np.float32)
     try:
@@ -109,7 +111,7 @@ def _entity_vectors(path: str | None, graph: SemanticActionGraph) -> np.ndarray:
     if vectors.ndim != 2 or len(vectors) != len(names):
         raise InputError(f"{path}: has shape {vectors.shape}, wanted ({len(names)}, d): one row for each category")
     vectors = vectors[[names.index(name) for name in graph.entities]]
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    return VECTOR_NORM * vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
 
 def open_detections(path: str, graph: SemanticActionGraph) -> DetectionsFile:

@@ -40,11 +40,10 @@ from q_learning import jittered
 from scenes import DetectedInstances, Scene, SceneSet
 from semantic_graph import SemanticActionGraph
 from vrl_model import GEOMETRY, box_geometry
-from wiring import _entity_vectors as entity_vectors
+from wiring import entity_vectors
 from wiring import open_detections
 
 SHOWN = 100  # triplets of an image that are written: what recall@100 looks at
-VECTOR_NORM = 4.0  # given vectors are unit vectors: with this length they weigh about as much as the geometry
 RARE = -5.0  # log-odds of a predicate before anything is learned: most pairs have no relationship
 
 PAIR = np.dtype(
@@ -119,7 +118,7 @@ class PairClassifier(nn.Module):
         """vectors: (C, d), kept as they are; with d = 0, 64 numbers for each category are learned."""
         super().__init__()
         given = vectors.shape[1] > 0
-        table = torch.from_numpy(vectors * VECTOR_NORM) if given else torch.randn(len(vectors), 64) / 8
+        table = torch.from_numpy(vectors) if given else torch.randn(len(vectors), 64) / 8
         self.categories = nn.Embedding.from_pretrained(table, freeze=given)
         sizes = [2 * table.shape[1] + GEOMETRY, *hidden]
         layers: list[nn.Module] = []

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# From nothing to a scene graph on screen: the README's commands, one after the other, on the sample world.
+# VENV=DIR uses an existing environment. Everything made lies in data/ and sample_run/.
+set -eu
+cd "$(dirname "$0")"
+trap 'echo "FAILED: $BASH_COMMAND" >&2' ERR
+beginning=$SECONDS
+. ./setup_venv.sh
+echo "== The environment is ready ($((SECONDS - beginning)) s)"
+
+step() { # step TITLE COMMAND...: say it, run it, time it
+  local title=$1 start=$SECONDS
+  shift
+  printf '\n== %s\n$ %s\n' "$title" "$*"
+  "$@" || { echo "FAILED: $*" >&2; exit 1; }
+  echo "-- $((SECONDS - start)) s"
+}
+
+step "Drawing the sample world" python data/make_sample.py
+step "Annotations to semantic action graph and splits" python create_graph.py --min_occurances 5
+step "Training skip-thoughts on the sample's phrases" python -m skipthoughts.train --from_graphs data/data_samples/train_data.json --output skipthoughts/data
+step "Training the agent" python main.py --train --preset sample --output_dir sample_run
+step "Testing it beside its baselines" python main.py --test --preset sample --output_dir sample_run --policy agent frequency random
+step "Graphs as JSON" python graphviz/pickle_to_files.py --pickle sample_run/image_states.pickle --output sample_run/graphs
+step "Precision and recall" python graphviz/precision_recall.py --pickle sample_run/image_states.pickle --output sample_run/precision_recall.png
+first=$(python -c 'import json; print(json.load(open("sample_run/graphs/curr_graph_0.json"))["image_name"])')
+for ending in png svg; do
+  step "A scene graph as ${ending^^}" python graphviz/visualize.py --graph sample_run/graphs/curr_graph_0.json --image "data/VG_100K/$first" --max_relationships 12 --output "sample_run/scene_graph.$ending" --no-open
+done
+step "The gallery" python graphviz/gallery.py --pickle sample_run/image_states.pickle --images_dir data/VG_100K --output sample_run/gallery
+
+python -c 'import json; from testing import comparison; print("\nRecall on the test images of the sample world, per cent\n" + comparison(json.load(open("sample_run/results.json"))["policies"]))'
+printf '\nA scene graph: %s and %s\nThe gallery: %s\nAll of it took %s s.\n' "$PWD/sample_run/scene_graph.png" "$PWD/sample_run/scene_graph.svg" "$PWD/sample_run/gallery/index.html" "$((SECONDS - beginning))"

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Lint and tests, in the same environment as demo.sh. VENV=DIR uses an existing one. Arguments go to pytest.
+set -eu
+cd "$(dirname "$0")"
+trap 'echo "FAILED: $BASH_COMMAND" >&2' ERR
+. ./setup_venv.sh
+ruff check .
+ruff format --check .
+export OMP_NUM_THREADS=1 # one thread for each of pytest's workers
+python -m pytest -n "${WORKERS:-2}" --dist worksteal "$@"
