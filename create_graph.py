@@ -15,6 +15,7 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,38 +37,44 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line; every flag says what it does and its default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_argument_group("annotations")
-    source.add_argument("--dataset", choices=("vg", "vrd"), default="vg", help="layout of the annotations (vg)")
-    source.add_argument("--annotations", type=Path, metavar="DIR", default=Path("data/raw_data"), help="(%(default)s)")
+    source.add_argument(
+        "--dataset", choices=("vg", "vrd"), default="vg", help="layout of the annotations (default: vg)"
+    )
+    source.add_argument(
+        "--annotations", type=Path, metavar="DIR", default=Path("data/raw_data"), help="(default: %(default)s)"
+    )
     source.add_argument(
         "--images_dir", type=Path, metavar="DIR", help="use only images that are in this folder; VG_100K and VG_100K_2 "
-        "may stand side by side (every annotated image)",
+        "may stand side by side (default: every annotated image)",
     )  # fmt: skip
     source.add_argument(
-        "--skip_bad_items", action="store_true", help="leave out and count malformed items; without it they are errors"
+        "--skip_bad_items", action="store_true", help="leave out and count malformed items (default: they are errors)"
     )
     graph = parser.add_argument_group("graph")
     graph.add_argument(
         "--min_occurances", "--min_occurrences", type=int, metavar="N", default=200,
-        help="a word enters the graph when it is seen N times (%(default)s)",
+        help="a word enters the graph when it is seen N times (default: %(default)s)",
     )  # fmt: skip
     graph.add_argument(
         "--graph_from", choices=("train", "all"), default="train",
-        help="count words and phrases in the training split, or in all images (%(default)s)",
+        help="count words and phrases in the training split, or in all images (default: %(default)s)",
     )  # fmt: skip
     split = parser.add_argument_group("splits")
-    split.add_argument("--num_train", type=int, metavar="N", help="training images (all that are left)")
+    split.add_argument("--num_train", type=int, metavar="N", help="training images (default: all that are left)")
     split.add_argument(
         "--num_validation", type=int, metavar="N",
-        help="validation images (vg: 5000 of a full-size set, proportional for a smaller one; vrd: a tenth of train)",
+        help="validation images (default: vg: 5000 of a full-size set, proportional for a smaller one; vrd: a tenth of train)",
     )  # fmt: skip
     split.add_argument(
-        "--num_test", type=int, metavar="N", help="test images (vg: as validation; vrd: the official test)"
+        "--num_test", type=int, metavar="N", help="test images (default: vg: as validation; vrd: the official test)"
     )
-    split.add_argument("--seed", type=int, default=0, help="of the shuffle that makes the splits (%(default)s)")
+    split.add_argument(
+        "--seed", type=int, default=0, help="of the shuffle that makes the splits (default: %(default)s)"
+    )
     parser.add_argument(
         "--output",
         type=Path,
-        help="folder for all that is written (.); with --draw the picture, .svg or .png (WORD.svg)",
+        help="folder for all that is written (default: .); with --draw, the picture (default: WORD.svg)",
     )
     look = parser.add_argument_group("looking at a graph")
     look.add_argument("--describe", type=Path, metavar="GRAPH", help="print a graph's size and most frequent phrases")
@@ -83,6 +90,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("--seed must not be negative")
     if arguments.draw and not arguments.word:
         parser.error("--draw needs --word")
+    if arguments.word and not (arguments.draw or arguments.describe):
+        parser.error("--word needs --describe or --draw")
     return arguments
 
 
@@ -110,6 +119,8 @@ def create(arguments: argparse.Namespace, workers: Workers) -> None:
     directory = arguments.annotations
     if not directory.is_dir():
         raise InputError(f"{directory}: no such folder; give the one with the annotations by --annotations")
+    if arguments.dataset == "vg" and (directory / "annotations_train.json").exists():
+        raise InputError(f"{directory}: holds VRD, not Visual Genome; give --dataset vrd")
     if arguments.dataset == "vrd":
         annotations, is_test = read_vrd(directory, arguments.skip_bad_items)
         present = images_present(annotations, arguments.images_dir)
@@ -194,7 +205,9 @@ def divide_vrd(is_test: np.ndarray, present: np.ndarray, arguments: argparse.Nam
     train, test = np.flatnonzero(present & ~is_test), np.flatnonzero(present & is_test)
     sizes = (arguments.num_train, arguments.num_validation, arguments.num_test)
     if len(train) == 0:
-        print(f"No official training image is present; the {len(test)} test images that are get divided instead.")
+        print(
+            f"No official training image is present: the {len(test)} test images that are present are divided instead."
+        )
         return [test[part] for part in divide(len(test), *sizes, arguments.seed)]
     num_validation = len(train) // 10 if arguments.num_validation is None else arguments.num_validation
     first, second, _ = divide(len(train), arguments.num_train, num_validation, 0, arguments.seed)
@@ -266,16 +279,18 @@ def describe(graph: SemanticActionGraph, word: str | None = None, most: int = 15
     return "\n".join(lines)
 
 
-def _attribute_phrase(graph: SemanticActionGraph):
+def _attribute_phrase(graph: SemanticActionGraph) -> Callable[[np.ndarray], str]:
     return lambda edge: f"{graph.attributes[edge[1]]} {graph.entities[edge[0]]}"
 
 
-def _predicate_phrase(graph: SemanticActionGraph):
+def _predicate_phrase(graph: SemanticActionGraph) -> Callable[[np.ndarray], str]:
     return lambda edge: f"{graph.entities[edge[0]]} - {graph.predicates[edge[1]]} - {graph.entities[edge[2]]}"
 
 
-def _phrases(title: str, edges: np.ndarray, phrase, most: int) -> list[str]:
-    """The `most` most frequent edges as lines under a title."""
+def _phrases(title: str, edges: np.ndarray, phrase: Callable[[np.ndarray], str], most: int) -> list[str]:
+    """The `most` most frequent edges as lines under a title; nothing when there are none."""
+    if len(edges) == 0:
+        return []
     order = np.argsort(-edges[:, -1], kind="stable")
     lines = [f"  {title} ({len(edges)} phrases, {edges[:, -1].sum()} occurrences):"]
     lines += [f"    {edges[i, -1]:>8}  {phrase(edges[i])}" for i in order[:most]]

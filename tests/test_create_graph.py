@@ -187,7 +187,8 @@ def test_what_cannot_be_done_is_said_in_one_line(raw_data, tmp_path, capsys, arg
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--num_test", "-1"], ["--min_occurances", "0"], ["--seed", "-1"], ["--draw", "graph.pickle"]]
+    "arguments",
+    [["--num_test", "-1"], ["--min_occurances", "0"], ["--seed", "-1"], ["--draw", "graph.pickle"], ["--word", "man"]],
 )
 def test_flags_out_of_range(arguments):
     with pytest.raises(SystemExit) as error:

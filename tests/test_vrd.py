@@ -71,6 +71,11 @@ def test_the_vocabulary_keeps_the_files_order_and_every_word(tmp_path):
     assert graph.predicate_counts(np.array([0, 1]), np.array([1, 0])).tolist() == [[2], [1]]
 
 
+def test_the_wrong_data_set_is_named(tmp_path, capsys):
+    assert main(["--annotations", str(write(tmp_path)), "--output", str(tmp_path)]) == 2
+    assert "holds VRD, not Visual Genome; give --dataset vrd" in capsys.readouterr().err
+
+
 def bad(change):
     train = json.loads(json.dumps(TRAIN))
     change(train["a.jpg"][2])
