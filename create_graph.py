@@ -63,10 +63,14 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     split.add_argument("--num_train", type=int, metavar="N", help="training images (default: all that are left)")
     split.add_argument(
         "--num_validation", type=int, metavar="N",
-        help="validation images (default: vg: 5000 of a full-size set, proportional for a smaller one; vrd: a tenth of train)",
+        help="validation images (default: 5000 of the full Visual Genome, in proportion of a smaller set; "
+        "a tenth of VRD's training images)",
     )  # fmt: skip
     split.add_argument(
-        "--num_test", type=int, metavar="N", help="test images (default: vg: as validation; vrd: the official test)"
+        "--num_test",
+        type=int,
+        metavar="N",
+        help="test images (default: as many as for validation; VRD: its official ones)",
     )
     split.add_argument(
         "--seed", type=int, default=0, help="of the shuffle that makes the splits (default: %(default)s)"
