@@ -71,6 +71,8 @@ def test_it_is_written_and_read_without_pickled_code(tmp_path):
         pickle.dumps({"format": "vrl checkpoint 1"}),
         pickle.dumps([1, 2]),
         b"\x80\x02" + bytes(range(200)),
+        b"\x80\x02a.",  # a pickle that asks for what is not there
+        b"\x80\x02K\x01R.",
         b"\x89PNG\r\n\x1a\n" + b"\0" * 100,
         b'{"json": 1}',
     ],
