@@ -13,7 +13,7 @@ through the backbone by itself ("crop"), as the 2018 port did, stays available.
 
 Why four maps of EfficientNet-Lite0, and not its usual last 1280 numbers: an object is small on
 the last map, and colours and patterns are gone from it. benchmarks/feature_probe.py measures it on
-the sample world (a linear probe for the category: 0.49 from the last map, 0.84 from the four).
+the sample world (linear probes: category 0.44 from the last map, 0.82 from the four; attributes 0.49, 0.85).
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ import torch
 import torchvision
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.ops import roi_align, roi_pool
 
 from formats import InputError
 
 _VERSION = 1  # part of every model's identity: raise it when the numbers that come out change
-_SIDE = {"roi": 320, "crop": 224}  # what an image, or a crop, is squashed to, in pixels
+_SIDE = {"roi": 288, "crop": 224}  # what an image, or a crop, is squashed to, in pixels
 _ROIS_AT_ONCE = 512  # bounds the memory of pooled 7 x 7 maps
 _CROPS_AT_ONCE = 32
 _COUNTER = "num_batches_tracked"
@@ -185,6 +186,7 @@ class ImageEmbedding(nn.Module):
         self.register_buffer("mean", torch.tensor(architecture.mean)[:, None, None])
         self.register_buffer("std", torch.tensor(architecture.std)[:, None, None])
         self.requires_grad_(False)
+        _fold_batch_norms(self.stages)
         self.stages.to(memory_format=torch.channels_last)  # half again as fast on a CPU
         super().train(False)
 
@@ -267,6 +269,18 @@ class ImageEmbedding(nn.Module):
         cells = torch.cat(rois) / stride - index.new_tensor([0, 0, 1, 1])
         chunks = torch.cat([index, cells], dim=1).split(_ROIS_AT_ONCE)
         return torch.cat([self.head(roi_pool(features, chunk, output_size=bins).flatten(1)) for chunk in chunks])
+
+
+def _fold_batch_norms(module: nn.Module) -> None:
+    """Put every batch normalisation that directly follows a convolution into its weights: a quarter less time.
+
+    In these networks a child that follows a convolution in the order of declaration takes its output.
+    """
+    for parent in list(module.modules()):
+        for (first, convolution), (second, norm) in pairwise(list(parent.named_children())):
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, first, fuse_conv_bn_eval(convolution.eval(), norm.eval()))
+                setattr(parent, second, nn.Identity())
 
 
 def build_embedding(name: str, weights: str | Path | None = None, pooling: str = "roi") -> ImageEmbedding:

@@ -117,9 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         scores = [ridge(x, category, x_test, penalty) for penalty in PENALTIES]
         accuracy = max(float((s.argmax(1) == test_category.argmax(1)).float().mean()) for s in scores)
         pairs = ((x, category), (x_test, test_category))
-        given, test_given = (
-            torch.cat([f, c * f.std(0).norm()], 1) for f, c in ((x, category), (x_test, test_category))
-        )
+        given, test_given = (torch.cat([f, c * x.std(0).norm()], 1) for f, c in pairs)
         scores = [ridge(given, attribute, test_given, penalty) for penalty in PENALTIES]
         precision = max(mean_average_precision(s, test_attribute) for s in scores)
         figures[name] = {"numbers": x.shape[1], "category_accuracy": accuracy, "attribute_map": precision}

@@ -9,9 +9,9 @@ One pass: what main.py does, `compute_features` with worker processes, cache fil
 the cache alone: opening it again, checking every image file, reading every vector.
 
 What bounds it: the convolutions of the backbone. Per image of the sample world (parts of the
-JSON's "milliseconds_an_image", one thread): they take nine tenths; pooling, decoding and squashing
+JSON's "milliseconds_an_image", one thread): they take more than nine tenths; pooling, decoding and squashing
 share the rest, and the last two run beside it in the workers. So the gain is about the number of
-passes saved (one for the image and one for each box) times 224 x 224 / (320 x 320).
+passes saved (one for the image and one for each box) times 224 x 224 / (288 x 288).
 """
 
 from __future__ import annotations
