@@ -28,27 +28,30 @@ class Corpus:
     words: `<eos>`, `UNK` and then the most frequent first.
     tokens (all words,), starts (sentences + 1,): sentence i is tokens[starts[i] : starts[i + 1]].
     paragraphs (sentences,): the paragraph of every sentence, increasing.
-    any_order: the sentences of a paragraph have no order of their own.
+    subjects (sentences,): what each is about, where the sentences of a paragraph have no order of
+    their own; None where they have.
     """
 
     words: list[str]
     tokens: np.ndarray
     starts: np.ndarray
     paragraphs: np.ndarray
-    any_order: bool
+    subjects: np.ndarray | None
 
     def neighbours(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """The sentence before and the one after every sentence of its paragraph; -1 where there is none.
 
-        Where any order is as good as another, `random` draws one.
+        Sentences without an order are shuffled, and those about one subject speak of each other:
+        that teaches more than the order of a whole image does (README, skip-thoughts). Only one
+        that is alone with its subject has its neighbours among the paragraph's others.
         """
-        count = len(self.paragraphs)
-        places = random.random(count) if self.any_order else np.arange(count)
-        order = np.lexsort((places, self.paragraphs))
-        together = self.paragraphs[order[1:]] == self.paragraphs[order[:-1]]
-        before, after = np.full(count, -1), np.full(count, -1)
-        before[order[1:][together]] = order[:-1][together]
-        after[order[:-1][together]] = order[1:][together]
+        if self.subjects is None:
+            return _links(self.paragraphs, np.arange(len(self.paragraphs)))
+        places = random.random(len(self.paragraphs))
+        before, after = _links(self.subjects, places)
+        alone = (before < 0) & (after < 0)
+        for links, others in zip((before, after), _links(self.paragraphs, places), strict=True):
+            links[alone] = others[alone]
         return before, after
 
     def batches(
@@ -87,13 +90,13 @@ class Corpus:
 def read_text(path: str | Path) -> Corpus:
     """The corpus of a text: one sentence a line, an empty line between paragraphs."""
 
-    def paragraphs() -> Iterator[list[str]]:
-        paragraph: list[str] = []
+    def paragraphs() -> Iterator[list[tuple[int, str]]]:
+        paragraph: list[tuple[int, str]] = []
         try:
             with open(path, encoding="utf-8") as file:
                 for line in file:
                     if line.strip():
-                        paragraph.append(line)
+                        paragraph.append((0, line))
                     elif paragraph:
                         yield paragraph
                         paragraph = []
@@ -103,38 +106,50 @@ def read_text(path: str | Path) -> Corpus:
             raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
         yield paragraph
 
-    return _corpus(tqdm(paragraphs(), "reading", unit=" paragraphs", disable=None, leave=False), path, any_order=False)
+    return _corpus(tqdm(paragraphs(), "reading", unit=" paragraphs", disable=None, leave=False), path, ordered=True)
 
 
 def read_graphs(path: str | Path) -> Corpus:
-    """The corpus of a split file: the attribute and relationship phrases of an image are a paragraph.
-
-    They have no order of their own.
-    """
+    """The corpus of a split file: the attribute and relationship phrases of an image are a paragraph."""
     images = tqdm(Split(path), "reading", unit=" images", disable=None, leave=False)
-    return _corpus(map(image_phrases, images), path, any_order=True)
+    return _corpus(map(image_phrases, images), path, ordered=False)
 
 
-def image_phrases(record: ImageRecord) -> list[str]:
-    """The phrases of an image, such as "young person" and "person riding bicycle", each once."""
-    names = {item.object_id: item.name for item in record.labels.objects}
-    phrases = [f"{attribute} {item.name}" for item in record.labels.objects for attribute in item.attributes]
-    phrases += [
-        f"{names[item.subject_id]} {item.predicate} {names[item.object_id]}" for item in record.labels.relationships
-    ]
+def image_phrases(record: ImageRecord) -> list[tuple[int, str]]:
+    """The phrases of an image, such as "young person" and "person riding bicycle", each with the place of its
+    subject among the objects; one that a subject has twice comes once."""
+    objects = {item.object_id: (place, item.name) for place, item in enumerate(record.labels.objects)}
+    phrases = []
+    for place, item in enumerate(record.labels.objects):
+        phrases += [(place, f"{attribute} {item.name}") for attribute in item.attributes]
+    for item in record.labels.relationships:
+        (place, subject), (_, target) = objects[item.subject_id], objects[item.object_id]
+        phrases.append((place, f"{subject} {item.predicate} {target}"))
     return list(dict.fromkeys(phrases))
 
 
-def _corpus(paragraphs: Iterable[list[str]], path: str | Path, any_order: bool) -> Corpus:
+def _links(groups: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The one before and the one after each in its group, in the order of `places`; -1 for none."""
+    order = np.lexsort((places, groups))
+    together = groups[order[1:]] == groups[order[:-1]]
+    before, after = np.full(len(groups), -1), np.full(len(groups), -1)
+    before[order[1:][together]] = order[:-1][together]
+    after[order[:-1][together]] = order[1:][together]
+    return before, after
+
+
+def _corpus(paragraphs: Iterable[list[tuple[int, str]]], path: str | Path, ordered: bool) -> Corpus:
+    """The corpus of paragraphs of sentences, each with its subject's number in the paragraph."""
     numbers: dict[str, int] = {EOS: _EOS_NUMBER, UNKNOWN: _UNKNOWN_NUMBER}
-    tokens, starts, paragraph_of = array("i"), array("q", [0]), array("q")
+    tokens, starts, paragraph_of, subject_of = array("i"), array("q", [0]), array("q"), array("q")
     for paragraph_number, paragraph in enumerate(paragraphs):
-        for sentence in paragraph:
+        for subject, sentence in paragraph:
             words = tokenize(sentence)[:LONGEST_SENTENCE]
             if words:
                 tokens.extend([numbers.setdefault(word, len(numbers)) for word in words])
                 starts.append(len(tokens))
                 paragraph_of.append(paragraph_number)
+                subject_of.append(paragraph_number << 32 | subject)
     seen = np.array(tokens, np.int32)
     counts = np.bincount(seen, minlength=len(numbers))
     counts[[_EOS_NUMBER, _UNKNOWN_NUMBER]] = len(seen) + 1  # they come first
@@ -143,7 +158,11 @@ def _corpus(paragraphs: Iterable[list[str]], path: str | Path, any_order: bool) 
     renumbered[kept] = np.arange(len(kept))
     words = list(numbers)
     corpus = Corpus(
-        [words[i] for i in kept], renumbered[seen], np.array(starts), np.array(paragraph_of, np.int64), any_order
+        [words[i] for i in kept],
+        renumbered[seen],
+        np.array(starts),
+        np.array(paragraph_of, np.int64),
+        None if ordered else np.array(subject_of, np.int64),
     )
     if not (np.diff(corpus.paragraphs) == 0).any():
         raise InputError(f"{path}: has no paragraph of two sentences; skip-thoughts learn from a sentence's neighbours")

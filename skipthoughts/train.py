@@ -99,9 +99,9 @@ def _update(model, optimizer, trained, corpus, batch, before, after, device) -> 
 
 
 def _identity(corpus: Corpus, name: str, settings: Settings) -> str:
-    digest = hashlib.blake2b(repr((name, asdict(settings), corpus.any_order, corpus.words)).encode("utf-8", "replace"))
-    for part in (corpus.tokens, corpus.starts, corpus.paragraphs):
-        digest.update(part)
+    digest = hashlib.blake2b(repr((name, asdict(settings), corpus.words)).encode("utf-8", "replace"))
+    for part in (corpus.tokens, corpus.starts, corpus.paragraphs, corpus.subjects):
+        digest.update(b"" if part is None else part)
     return digest.hexdigest()
 
 

@@ -395,7 +395,7 @@ def test_the_cache_keeps_vectors_across_runs(tmp_path, encoder):
 
 def test_it_saves_now_and_then_by_itself(tmp_path, encoder):
     store = PhraseStore(encoder, tmp_path / "phrases.h5")
-    for i in range(1200):
+    for i in range(600):
         store.number([f"phrase {i}"])
     encoder.asked.clear()
     PhraseStore(encoder, tmp_path / "phrases.h5").number([f"phrase {i}" for i in range(512)])
