@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from faster_rcnn import DETECTORS
+
 # What `--preset best` sets; each departs from the paper, and the README's ablation table says what it is worth.
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
@@ -147,10 +149,13 @@ def make_parser() -> argparse.ArgumentParser:
 
     group = parser.add_argument_group("detector (instead of a detections file)")
     group.add_argument(
-        "--use_fastrcnn_proposals", action=boolean, default=False, help="detect boxes, keep them in OUTPUT_DIR"
+        "--use_fastrcnn_proposals",
+        action=boolean,
+        default=False,
+        help="walk over detected boxes, kept in OUTPUT_DIR/detections_{train,test}.h5",
     )
-    group.add_argument("--detector", default="vgg16", help="see faster_rcnn/")
-    group.add_argument("--detector_weights", metavar="FILE", help="its weights")
+    group.add_argument("--detector", choices=DETECTORS, help="left out, the weights file says which")
+    group.add_argument("--detector_weights", metavar="FILE", help="left out, torchvision downloads its COCO weights")
 
     group = parser.add_argument_group("rewards")
     group.add_argument("--positive_reward", type=float, default=1.0, help="for a right attribute or predicate")

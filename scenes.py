@@ -7,7 +7,7 @@ detections file. Everything is in vocabulary indices and arrays; names stay in t
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +73,7 @@ class DetectedInstances:
         threshold: float = 0.005,
         maximum: int = 500,
         ambiguity_aware: bool = True,
-        class_map: str | None = None,
+        class_map: Mapping[str, str] | None = None,
     ) -> None:
         self.detections = detections
         self.entity_of_class, self.unknown_classes = map_classes(detections.classes, graph, class_map)

@@ -14,7 +14,7 @@ import torch
 
 import ranks
 from data.splits import ImageRecord
-from detections import DetectionsFile, read_detections
+from detections import DetectionsFile, read_class_map, read_detections
 from environment import Rules
 from feature_cache import FeatureCache, compute_features
 from features import ImageEmbedding, build_embedding
@@ -130,7 +130,7 @@ def make_scenes(parts: Parts, records: Sequence[ImageRecord], detections: Detect
             arguments.object_detection_threshold,
             arguments.maximum_num_entities_per_image,
             arguments.use_ambiguity_aware_mining,
-            arguments.class_map,
+            read_class_map(arguments.class_map) if arguments.class_map else None,
         )
         if detected.unknown_classes and ranks.rank() == 0:
             names = ", ".join(detected.unknown_classes)
