@@ -44,19 +44,80 @@ PRESETS["sample"] = PRESETS["best"] | {
 
 # What may differ from one call to the next on one run; everything else makes the run what it is.
 RUN_FLAGS = frozenset(
-    """train test predict resume preset num_epochs output_dir checkpoint test_data detections policy num_workers device
-    checkpoint_minutes tensorboard predicates_per_pair attributes_per_step images_dir class_map use_fastrcnn_proposals
-    detector detector_weights""".split()
+    {
+        "train",
+        "test",
+        "predict",
+        "resume",
+        "preset",
+        "num_epochs",
+        "output_dir",
+        "checkpoint",
+        "test_data",
+        "detections",
+        "policy",
+        "num_workers",
+        "device",
+        "checkpoint_minutes",
+        "tensorboard",
+        "predicates_per_pair",
+        "attributes_per_step",
+        "images_dir",
+        "class_map",
+        "use_fastrcnn_proposals",
+        "detector",
+        "detector_weights",
+    }
 )
 
 # What a checkpoint was trained with holds for its test too, unless the command line says otherwise.
 MODEL_FLAGS = frozenset(
-    """image_embedding_model_type image_embedding_weights feature_pooling use_skip_thought skip_thought_dir
-    skip_thought_model use_box_geometry category_vectors entity_vectors fusion_sizes dropout reward_loss
-    neighbour_factor maximum_objects_per_subject maximum_steps maximum_adaptive_action_space_size
-    use_adaptive_action_sets predicate_action_set use_ambiguity_aware_mining use_exact_match positive_reward
-    next_object_reward""".split()
+    {
+        "image_embedding_model_type",
+        "image_embedding_weights",
+        "feature_pooling",
+        "use_skip_thought",
+        "skip_thought_dir",
+        "skip_thought_model",
+        "use_box_geometry",
+        "category_vectors",
+        "entity_vectors",
+        "fusion_sizes",
+        "dropout",
+        "reward_loss",
+        "neighbour_factor",
+        "maximum_objects_per_subject",
+        "maximum_steps",
+        "maximum_adaptive_action_space_size",
+        "use_adaptive_action_sets",
+        "predicate_action_set",
+        "use_ambiguity_aware_mining",
+        "use_exact_match",
+        "positive_reward",
+        "next_object_reward",
+    }
 )
+
+
+# The smallest value of flags that are numbers.
+LEAST = {
+    "num_epochs": 1,
+    "batch_size": 1,
+    "target_update_frequency": 1,
+    "replay_buffer_capacity": 1,
+    "replay_buffer_minimum_number_samples": 1,
+    "maximum_steps": 1,
+    "maximum_adaptive_action_space_size": 1,
+    "maximum_objects_per_subject": 1,
+    "maximum_num_entities_per_image": 1,
+    "predicates_per_pair": 1,
+    "attributes_per_step": 1,
+    "fusion_sizes": 1,
+    "category_vectors": 0,
+    "num_workers": 0,
+    "seed": 0,
+    "neighbour_factor": 0,
+}
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -237,13 +298,17 @@ def parse(argv: Sequence[str] | None, defaults: dict[str, Any] | None = None) ->
     arguments = parser.parse_args(argv)
     if not (arguments.train or arguments.test or arguments.predict):
         parser.error("say what to do: --train, --test or --predict")
-    for name in (
-        "num_epochs",
-        "batch_size",
-        "target_update_frequency",
-        "replay_buffer_capacity",
-        "predicates_per_pair",
-    ):
-        if getattr(arguments, name) < 1:
-            parser.error(f"--{name} must be at least 1")
+    for name, least in LEAST.items():
+        values = getattr(arguments, name)
+        if min(values if isinstance(values, list) else [values]) < least:
+            parser.error(f"--{name} must be at least {least}")
+    if not 0 <= arguments.dropout < 1 or not 0 <= arguments.target_averaging < 1:
+        parser.error("--dropout and --target_averaging must be at least 0 and less than 1")
+    if arguments.samples_per_transition <= 0:
+        parser.error("--samples_per_transition must be more than 0")
+    if arguments.replay_buffer_minimum_number_samples > arguments.replay_buffer_capacity - arguments.batch_size:
+        parser.error(
+            "--replay_buffer_minimum_number_samples must be less than --replay_buffer_capacity by a batch, "
+            "or training never begins"
+        )
     return arguments

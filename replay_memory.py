@@ -42,7 +42,7 @@ class ReplayMemory:
 
         Every transition of a share is equally likely. Slots that hold nothing yet lend their turn to those that do.
         """
-        filled = np.flatnonzero(self.added)
+        filled = np.flatnonzero(self.added) if self.added.any() else np.zeros(1, dtype=np.int64)
         slot = filled[np.arange(len(uniform)) % len(filled)]
         row = (uniform * np.minimum(self.added[slot], self.share)).astype(np.int64)
         return self.memory[slot, row]

@@ -64,7 +64,7 @@ def found_boxes(scenes: SceneSet, scene: np.ndarray, instance: np.ndarray) -> np
     starts = np.flatnonzero(np.diff(scene, prepend=-1))
     parts = [
         scenes[int(scene[start])].boxes[rows]
-        for start, rows in zip(starts, np.split(instance, starts[1:]), strict=True)
+        for start, rows in zip(starts, np.split(instance, starts)[1:], strict=True)
     ]
     return np.concatenate(parts).astype(np.float64) if parts else np.zeros((0, 4))
 

@@ -92,8 +92,9 @@ class DetectedInstances:
         candidates = np.take_along_axis(candidates, order, axis=1)
         scores = np.take_along_axis(scores, order, axis=1)
         outside = scores < scores[:, :1] - AMBIGUITY_MARGIN - 1e-6
-        candidates = np.where(outside, -1, candidates)[:, : self.width]
-        scores = np.where(outside, 0, scores)[:, : self.width]
+        width = self.width or max(1, int((~outside & (candidates >= 0)).sum(axis=1).max(initial=1)))
+        candidates = np.where(outside, -1, candidates)[:, :width]
+        scores = np.where(outside, 0, scores)[:, :width]
         keep = np.flatnonzero((candidates[:, 0] >= 0) & (scores[:, 0] >= self.threshold))
         keep = keep[np.argsort(-scores[keep, 0], kind="stable")][: self.maximum]
         return Instances(found.boxes[keep].astype(np.float32), candidates[keep], scores[keep])

@@ -151,7 +151,7 @@ def annotated_pairs(found: Found, scenes: SceneSet) -> Found:
         return found
     times = np.zeros(len(part["scene"]), dtype=np.int64)
     starts = np.flatnonzero(np.diff(part["scene"], prepend=-1))
-    for start, rows in zip(starts, np.split(np.arange(len(times)), starts[1:]), strict=True):
+    for start, rows in zip(starts, np.split(np.arange(len(times)), starts)[1:], strict=True):
         scene = scenes[int(part["scene"][start])]
         annotations = np.zeros((len(scene.boxes), len(scene.boxes)), dtype=np.int64)
         np.add.at(annotations, (scene.gt_relationships[:, 0], scene.gt_relationships[:, 2]), 1)

@@ -252,10 +252,10 @@ class ActionSetMaker:
         if self.options.predicates_seen == "phrase":
             return self.graph.predicate_action_set(subject, object_, size)
         support = np.minimum(self.by_subject[subject], self.by_object[object_])
-        if size < support.shape[1]:
-            kth = -np.partition(-support, size - 1, axis=1)[:, size - 1 : size]
-            support = np.where(support >= kth, support, 0)
-        return support > 0
+        best = np.argsort(-support, axis=1, kind="stable")[:, :size]
+        chosen = np.zeros(support.shape, dtype=bool)
+        np.put_along_axis(chosen, best, np.take_along_axis(support, best, axis=1) > 0, axis=1)
+        return chosen
 
 
 def greedy(q: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:

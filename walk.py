@@ -14,6 +14,8 @@ from scenes import SceneSet
 from semantic_graph import SemanticActionGraph
 from vrl_model import ActionSetMaker, Judgement, QValues, greedy
 
+MOST_PENDING = 2_000_000  # rows said before the best of each image are picked out
+
 Policy = Callable[[np.ndarray], Judgement]
 
 
@@ -53,7 +55,8 @@ def walk(
     """
     env = SceneGraphEnvironment(scenes, graph, min(num_slots, max(len(images), 1)), rules)
     env.assign([np.asarray(images[slot :: env.num_slots], dtype=np.int64) for slot in range(env.num_slots)])
-    columns: tuple[list, list, list] = ([], [], [])
+    columns: list[list[dict[str, np.ndarray]]] = [[], [], []]
+    pending = 0
     with tqdm(total=len(images), desc=progress, unit="image", disable=None if progress else True) as bar:
         while env.active.any():
             slots = np.flatnonzero(env.active)
@@ -71,33 +74,55 @@ def walk(
             pair = certainty[row, s] * certainty[row, o]
             base = {"scene": states["scene"], "subject": states["subject"], "object": states["object"], "step": step}
             base |= {key: states[key] for key in ("subject_category", "object_category")}
+            base = {key: values.copy() for key, values in base.items()}  # views would keep the whole records
             columns[2].append(base)
-            for kind, name, confidence, allowed, weight, k in (
-                (0, "predicate", judgement.predicate_confidence, sets.predicate, pair, predicates_per_pair),
+            q, certain = judgement.q, certainty[row, s]
+            for kind, name, values, confidence, allowed, weight, k in (
+                (
+                    0,
+                    "predicate",
+                    q.predicate,
+                    judgement.predicate_confidence,
+                    sets.predicate,
+                    pair,
+                    predicates_per_pair,
+                ),
                 (
                     1,
                     "attribute",
+                    q.attribute,
                     judgement.attribute_confidence,
                     sets.attribute,
-                    certainty[row, s],
+                    certain,
                     attributes_per_step,
                 ),
             ):
-                if confidence.shape[1] and k:
-                    columns[kind].append(_best(confidence, allowed, weight, k, name, base))
+                if values.shape[1] and k:
+                    columns[kind].append(_best(values, confidence, allowed, weight, k, name, base))
+                    pending += len(columns[kind][-1]["score"])
+            if pending > MOST_PENDING:
+                columns = [[_top(_join(part), maximum_predictions)] for part in columns[:2]] + columns[2:]
+                pending = 0
             bar.update(int(env.step(states, *triple)[1].sum()))
     relationships, attributes, steps = (_join(parts) for parts in columns)
     return Found(_top(relationships, maximum_predictions), _top(attributes, maximum_predictions), steps)
 
 
 def _best(
-    confidence: torch.Tensor, allowed: np.ndarray, weight: np.ndarray, k: int, name: str, base: dict[str, np.ndarray]
+    q: torch.Tensor,
+    confidence: torch.Tensor,
+    allowed: np.ndarray,
+    weight: np.ndarray,
+    k: int,
+    name: str,
+    base: dict[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """The k most confident allowed actions of each state as rows: (n, w) -> columns of up to n k rows."""
-    masked = confidence.masked_fill(~torch.from_numpy(allowed).to(confidence.device), -1)
-    value, action = masked.topk(min(k, masked.shape[1]), dim=1)
-    value, action = value.cpu().numpy(), action.cpu().numpy()
-    row, column = np.nonzero(value >= 0)
+    """The k allowed actions of highest Q in each state as rows: (n, w) -> columns of up to n k rows."""
+    masked = q.masked_fill(~torch.from_numpy(allowed).to(q.device), -torch.inf)
+    best, action = masked.topk(min(k, masked.shape[1]), dim=1)
+    value = confidence.gather(1, action).cpu().numpy()
+    best, action = best.cpu().numpy(), action.cpu().numpy()
+    row, column = np.nonzero(best > -np.inf)
     found = {key: values[row] for key, values in base.items()}
     score = value[row, column] * weight[row]
     return found | {name: action[row, column].astype(np.int32), "score": score, "rank": column.astype(np.int16)}
