@@ -101,7 +101,9 @@ class Training:
             seed=arguments.seed,
         )
         network, target = make_network(parts), make_network(parts)
-        optimizer = OPTIMIZERS[arguments.optimizer](network.parameters(), lr=arguments.learning_rate)
+        optimizer = OPTIMIZERS[arguments.optimizer](
+            network.parameters(), lr=arguments.learning_rate, weight_decay=arguments.weight_decay
+        )
         slots = ranks.share(arguments.batch_size, "--batch_size")
         env = SceneGraphEnvironment(self.scenes, parts.graph, slots, parts.rules)
         capacity = max(arguments.replay_buffer_capacity // ranks.world_size(), 1)

@@ -29,6 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate_decay": True,
         "target_averaging": 0.999,
         "box_jitter": 0.05,
+        "weight_decay": 1e-4,
         "fusion_sizes": [512, 256],
         "batch_size": 256,
         "predicates_per_pair": 100,
@@ -245,6 +246,17 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--target_update_frequency", type=int, default=500, help="updates between copies to the target network"
     )
+    group.add_argument(
+        "--target_averaging",
+        type=float,
+        default=0.0,
+        metavar="A",
+        help="target = A target + (1 - A) network at every update, and test the target (not in the paper)",
+    )
+    group.add_argument(
+        "--box_jitter", type=float, default=0.0, help="move corners by this share of the sides (not in the paper)"
+    )
+    group.add_argument("--weight_decay", type=float, default=0.0, help="of the optimizer (not in the paper)")
     group.add_argument("--replay_buffer_capacity", type=int, default=20000, help="transitions kept")
     group.add_argument(
         "--replay_buffer_minimum_number_samples", type=int, default=1000, help="transitions before the first update"

@@ -94,7 +94,9 @@ class QNetwork(nn.Module):
         if self.options.entity_vector_dimension:
             parts.append(self.entity_vectors[categories].flatten(1))
         hidden = self.fusion(torch.cat(parts, dim=1) if len(parts) > 1 else dense)
-        return [head(hidden) for head in self.heads], None if self.future is None else self.future(hidden)
+        outputs = [head(hidden) for head in self.heads]
+        # the value of what follows is read off the features that predict rewards, it does not shape them
+        return outputs, None if self.future is None else self.future(hidden.detach())
 
     def q_values(self, outputs: list[torch.Tensor], future: torch.Tensor | None) -> QValues:
         """Head outputs -> Q. Log-odds z become the expected reward low + (high - low) sigmoid(z), plus the future."""
