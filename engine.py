@@ -20,6 +20,7 @@ from environment import SceneGraphEnvironment
 from formats import InputError, atomic_write
 from learning_curve import draw_learning_curves
 from options import RUN_FLAGS
+from proposals import detections_of_split
 from q_learning import Learner, LearningOptions, epsilon_at
 from replay_memory import ReplayMemory
 from results import graphs, score
@@ -35,7 +36,6 @@ from wiring import (
     make_features,
     make_network,
     make_scenes,
-    open_detections,
 )
 
 LOG_COLUMNS = (
@@ -79,7 +79,7 @@ class Training:
     def __init__(self, parts: Parts) -> None:
         self.parts, arguments = parts, parts.arguments
         self.output = Path(arguments.output_dir)
-        detections = open_detections(arguments.train_detections, parts.graph) if arguments.train_detections else None
+        detections = detections_of_split(parts, arguments.train_data, arguments.train_detections, "train")
         self.scenes = make_scenes(parts, Split(arguments.train_data), detections)
         features, self.images = make_features(parts, self.scenes, arguments.images_dir)
         self.validation = make_scenes(parts, Split(arguments.validation_data))
@@ -98,6 +98,7 @@ class Training:
             target_update_frequency=arguments.target_update_frequency,
             target_averaging=arguments.target_averaging,
             box_jitter=arguments.box_jitter,
+            mirror=arguments.mirror,
             seed=arguments.seed,
         )
         network, target = make_network(parts), make_network(parts)

@@ -12,6 +12,7 @@ from checkpoint import load_checkpoint
 from engine import Stopped, Training
 from formats import InputError, reports_input_errors
 from options import MODEL_FLAGS, parse
+from prediction import predict
 from testing import find_checkpoint, test
 from wiring import make_parts
 
@@ -53,8 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if path is not None and (arguments.test or arguments.predict):
             saved = load_checkpoint(path)["arguments"]
             arguments = parse(argv, {key: saved[key] for key in MODEL_FLAGS if key in saved})
+        if arguments.test or arguments.predict:
+            parts = make_parts(arguments, device)
         if arguments.test:
-            test(make_parts(arguments, device))
+            test(parts)
+        if arguments.predict:
+            predict(parts)
     return 0
 
 

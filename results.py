@@ -14,6 +14,8 @@ from scenes import SceneSet
 from semantic_graph import SemanticActionGraph
 from walk import Found
 
+DECIMALS = 3  # of a pixel, in boxes that are written; scores are those of the written boxes
+
 
 def score(
     found: Found,
@@ -60,13 +62,13 @@ def _no_phrases(labels: int, boxes: int) -> Phrases:
 
 
 def found_boxes(scenes: SceneSet, scene: np.ndarray, instance: np.ndarray) -> np.ndarray:
-    """(n,) scene and instance numbers, scenes in runs -> (n, 4) float64 inclusive corners."""
+    """(n,) scene and instance numbers, scenes in runs -> (n, 4) float64 inclusive corners, as they are written."""
     starts = np.flatnonzero(np.diff(scene, prepend=-1))
     parts = [
         scenes[int(scene[start])].boxes[rows]
         for start, rows in zip(starts, np.split(instance, starts)[1:], strict=True)
     ]
-    return np.concatenate(parts).astype(np.float64) if parts else np.zeros((0, 4))
+    return np.round(np.concatenate(parts).astype(np.float64), DECIMALS) if parts else np.zeros((0, 4))
 
 
 def graphs(
@@ -160,4 +162,4 @@ def _columns(part: dict[str, list] | None, *names: str) -> zip | tuple:
 
 
 def _plain(value: float) -> int | float:
-    return int(value) if float(value).is_integer() else round(value, 3)
+    return int(value) if float(value).is_integer() else round(value, DECIMALS)

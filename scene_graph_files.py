@@ -268,7 +268,10 @@ def predictions_from_graphs(graphs: Iterable[Graph]) -> dict[str, dict[str, list
         if name in predictions:
             raise InputError(f"two graphs are of the image {name!r}; keep one of them")
         names = [thing["name"] for thing in graph["objects"]]
-        boxes = [[o["x"], o["y"], o["x"] + o["w"] - 1, o["y"] + o["h"] - 1] for o in graph["objects"]]
+        # Rounded: 10.333 + 20.1 - 1 is 29.433000000000003, and an overlap of exactly one half would be lost.
+        boxes = [
+            [o["x"], o["y"], round(o["x"] + o["w"] - 1, 6), round(o["y"] + o["h"] - 1, 6)] for o in graph["objects"]
+        ]
         predictions[name] = {
             "relationships": [
                 {

@@ -10,16 +10,16 @@ import numpy as np
 import ranks
 from checkpoint import load_checkpoint
 from data.splits import Split
-from detections import DetectionsFile
 from engine import merge, walk_over
 from evaluation import format_table, train_triplets
 from formats import InputError, write_json
+from proposals import detections_of_split
 from results import graphs, score
 from scene_graph_files import predictions_from_graphs, write_image_states
 from scenes import SceneSet
 from vrl_model import QNetwork
 from walk import Found, Policy, frequency_policy, own_choices, random_policy
-from wiring import Parts, check_description, make_agent, make_features, make_network, make_scenes, open_detections
+from wiring import Parts, check_description, make_agent, make_features, make_network, make_scenes
 
 # Tasks of results.json -> rows of the comparison
 TITLES = {
@@ -29,6 +29,9 @@ TITLES = {
     "predicate": "predicate, k = 1",
     "attribute": "attribute",
     "zero_shot_relationship": "zero-shot relationship",
+    "zero_shot_phrase": "zero-shot phrase",
+    "zero_shot_predicate": "zero-shot predicate, k = 1",
+    "zero_shot_attribute": "zero-shot attribute",
 }
 
 
@@ -58,18 +61,22 @@ def load_network(parts: Parts) -> QNetwork:
 
 
 def test(parts: Parts) -> None:
-    """Score every policy of --policy; write results.json, predictions.json and image_states.pickle of the first."""
+    """Score every policy of --policy; write results.json, predictions.json and image_states.pickle of the first.
+
+    With boxes of a detector every policy also walks over the annotated ones, for predicate detection; what it says
+    about annotated pairs is predicate_predictions.json.
+    """
     arguments, output = parts.arguments, Path(parts.arguments.output_dir)
+    network = load_network(parts) if "agent" in arguments.policy else None
     records = Split(arguments.test_data)
     seen = train_triplets(Split(arguments.train_data)) if Path(arguments.train_data).exists() else None
-    detections = test_detections(parts)
+    detections = detections_of_split(parts, arguments.test_data, arguments.detections, "test")
     truth = make_scenes(parts, records)
     walked = make_scenes(parts, records, detections) if detections is not None else truth
     features, images = make_features(parts, walked, arguments.images_dir)
     truth_features, truth_images = features, images
     if detections is not None:
         truth_features, truth_images = make_features(parts, truth, arguments.images_dir)
-    network = load_network(parts) if "agent" in arguments.policy else None
 
     def policy(name: str, scenes: SceneSet, features: Any) -> Policy:
         if name == "agent":
@@ -77,7 +84,7 @@ def test(parts: Parts) -> None:
         return frequency_policy(parts.graph) if name == "frequency" else random_policy(parts.graph, arguments.seed)
 
     tasks: dict[str, dict[str, Any]] = {}
-    for name in arguments.policy:
+    for name in dict.fromkeys(arguments.policy):
         found = walk_over(parts, policy(name, walked, features), walked, images, f"{name} walks")
         on_truth = found
         if detections is not None:
@@ -88,48 +95,68 @@ def test(parts: Parts) -> None:
             continue
         merged = merge(found)
         merged_truth = annotated_pairs(own_choices(merge(on_truth)), truth)
-        tasks[name] = score(merged, walked, parts.graph, np.arange(len(records)), seen)
-        if tasks[name]["relationship"]["total"]:
-            own = score(own_choices(merged), walked, parts.graph, np.arange(len(records)))
-            tasks[name]["relationship_k1"] = own["relationship"]
-            given = score(merged_truth, truth, parts.graph, np.arange(len(records)))
-            tasks[name]["predicate"] = given["relationship"]
-        if name == arguments.policy[0]:
+        tasks[name] = all_scores(parts, merged, walked, merged_truth, truth, seen)
+        if len(tasks) == 1:
             visited, pairs = steps_and_pairs(merged, walked)
             _write_findings(parts, merged, walked, output, "predictions.json", "image_states.pickle")
-            if detections is not None:
+            if "predicate" in tasks[name]:
                 _write_findings(parts, merged_truth, truth, output, "predicate_predictions.json")
     if ranks.rank():
         return
-    first = arguments.policy[0]
-    write_json(
-        output / "results.json",
-        {
-            "policy": first,
-            "predicates_per_pair": arguments.predicates_per_pair,
-            "images": len(records),
-            "images_skipped": len(records) - len(images),
-            **tasks[first],
-            "policies": tasks,
-        },
-        indent=2,
-    )
-    print(format_table(tasks[first]))
+    first = next(iter(tasks))
+    about = {
+        "policy": first,
+        "checkpoint": str(find_checkpoint(arguments)) if network is not None else None,
+        "boxes": str(detections.path) if detections is not None else "annotated",
+        "predicates_per_pair": arguments.predicates_per_pair,
+        "attributes_per_step": arguments.attributes_per_step,
+        "images": len(records),
+        "images_skipped": len(records) - len(images),
+        "pairs": pairs,
+        "pairs_visited": visited,
+    }
+    write_json(output / "results.json", {**about, **tasks[first], "policies": tasks}, indent=2)
+    print(report(about, tasks, output))
+
+
+def all_scores(
+    parts: Parts, found: Found, scenes: SceneSet, on_truth: Found, truth: SceneSet, seen: set[tuple[str, ...]] | None
+) -> dict[str, dict[str, Any]]:
+    """Every task of results.json. on_truth: what was said about annotated pairs, of the scenes `truth`."""
+    images = np.arange(len(scenes))
+    tasks = score(found, scenes, parts.graph, images, seen)
+    if tasks["relationship"]["total"]:
+        tasks["relationship_k1"] = score(own_choices(found), scenes, parts.graph, images)["relationship"]
+        given = score(on_truth, truth, parts.graph, images, seen)
+        tasks["predicate"] = given["relationship"]
+        if seen is not None:
+            tasks["zero_shot_predicate"] = given["zero_shot_relationship"]
+    return {title: tasks[title] for title in TITLES if title in tasks}
+
+
+def report(about: dict[str, Any], tasks: dict[str, dict[str, Any]], output: Path) -> str:
+    """What --test prints: the first policy's scores, the policies side by side, what was read and written."""
+    first, pairs, k = about["policy"], about["pairs"], about["predicates_per_pair"]
+    boxes = "the annotated boxes" if about["boxes"] == "annotated" else f"the boxes of {about['boxes']}"
+    lines = [
+        f"{first}{' of ' + about['checkpoint'] if about['checkpoint'] else ''} on {about['images']} images, {boxes}, "
+        f"{'one predicate' if k == 1 else f'up to {k} predicates'} a pair; per cent:",
+        format_table({TITLES[task]: scores for task, scores in tasks[first].items()}),
+    ]
     if len(tasks) > 1:
-        print(f"\nRecall of the policies\n{comparison(tasks)}")
-    print(f"\nThe {first} looked at {visited} of {pairs} pairs of objects ({visited / max(pairs, 1):.0%}).")
-    print(
-        f"{len(records)} images; scores in {output / 'results.json'}, what was found in {output / 'predictions.json'} "
-        f"and, as graphs, in {output / 'image_states.pickle'}."
+        lines += ["", "Recall of the policies, per cent", comparison(tasks)]
+    lines += [
+        "",
+        f"The {first} looked at {about['pairs_visited']} of {pairs} pairs of objects "
+        f"({about['pairs_visited'] / max(pairs, 1):.0%}).",
+    ]
+    if about["images_skipped"]:
+        lines.append(f"{about['images_skipped']} images were skipped; what is annotated in them counts as missed.")
+    lines.append(
+        f"Scores: {output / 'results.json'}. What was found: {output / 'predictions.json'}; "
+        f"as graphs: {output / 'image_states.pickle'}."
     )
-
-
-def test_detections(parts: Parts) -> DetectionsFile | None:
-    """The boxes that --test walks over: a detections file, what the detector finds, or None for the annotated ones."""
-    arguments = parts.arguments
-    if arguments.detections:
-        return open_detections(arguments.detections, parts.graph)
-    return None
+    return "\n".join(lines)
 
 
 def _write_findings(

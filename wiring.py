@@ -75,6 +75,7 @@ def make_parts(arguments: argparse.Namespace, device: torch.device) -> Parts:
         feature_dimension=embedding.dimension if embedding else 0,
         phrase_dimension=phrases.vectors.shape[1] if phrases else 0,
         use_box_geometry=arguments.use_box_geometry,
+        use_pair_context=arguments.use_pair_context,
         category_dimension=arguments.category_vectors,
         entity_vector_dimension=entity_vectors(arguments.entity_vectors, graph).shape[1],
         reward_loss=arguments.reward_loss,
@@ -121,21 +122,30 @@ def open_detections(path: str, graph: SemanticActionGraph) -> DetectionsFile:
 
 def make_scenes(parts: Parts, records: Sequence[ImageRecord], detections: DetectionsFile | None = None) -> SceneSet:
     """Scenes to walk over: on detected boxes, or on the annotated objects."""
+    detected = detected_instances(parts, detections) if detections is not None else None
+    return SceneSet(records, parts.graph, detected, parts.arguments.neighbour_factor, parts.arguments.use_exact_match)
+
+
+def detected_instances(parts: Parts, detections: DetectionsFile) -> DetectedInstances:
+    """Detections in the graph's categories; says once which of their classes the graph does not know."""
     arguments = parts.arguments
-    detected = None
-    if detections is not None:
-        detected = DetectedInstances(
-            detections,
-            parts.graph,
-            arguments.object_detection_threshold,
-            arguments.maximum_num_entities_per_image,
-            arguments.use_ambiguity_aware_mining,
-            read_class_map(arguments.class_map) if arguments.class_map else None,
+    detected = DetectedInstances(
+        detections,
+        parts.graph,
+        arguments.object_detection_threshold,
+        arguments.maximum_num_entities_per_image,
+        arguments.use_ambiguity_aware_mining,
+        read_class_map(arguments.class_map) if arguments.class_map else None,
+    )
+    if len(detected.unknown_classes) == len(detections.classes):
+        raise InputError(
+            f"{detections.path}: the graph knows none of its {len(detections.classes)} classes "
+            f"({', '.join(detections.classes[:3])}, ...); say what they are with --class_map FILE"
         )
-        if detected.unknown_classes and ranks.rank() == 0:
-            names = ", ".join(detected.unknown_classes)
-            print(f"The graph does not know these classes of {detections.path}; their boxes are left out: {names}")
-    return SceneSet(records, parts.graph, detected, arguments.neighbour_factor, arguments.use_exact_match)
+    if detected.unknown_classes and ranks.rank() == 0:
+        names = ", ".join(detected.unknown_classes)
+        print(f"The graph does not know these classes of {detections.path}; their boxes are left out: {names}")
+    return detected
 
 
 def make_features(parts: Parts, scenes: SceneSet, images_dir: str) -> tuple[FeatureCache | None, np.ndarray]:
