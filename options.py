@@ -22,6 +22,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "reward_loss": "cross_entropy",
         "double_dqn": True,
         "use_box_geometry": True,
+        "use_pair_context": True,
         "category_vectors": 64,
         "dropout": 0.3,
         "optimizer": "adamw",
@@ -29,6 +30,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate_decay": True,
         "target_averaging": 0.999,
         "box_jitter": 0.05,
+        "mirror": True,
         "weight_decay": 1e-4,
         "fusion_sizes": [512, 256],
         "batch_size": 256,
@@ -39,8 +41,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 PRESETS["sample"] = PRESETS["best"] | {
     "image_embedding_model_type": "efficientnet_lite0",
-    "num_epochs": 20,
-    "batch_size": 64,
+    "mirror": False,  # pixels are not mirrored
+    "num_epochs": 10,
+    "batch_size": 128,
 }
 
 # What may differ from one call to the next on one run; everything else makes the run what it is.
@@ -65,7 +68,6 @@ RUN_FLAGS = frozenset(
         "attributes_per_step",
         "images_dir",
         "class_map",
-        "use_fastrcnn_proposals",
         "detector",
         "detector_weights",
     }
@@ -81,6 +83,7 @@ MODEL_FLAGS = frozenset(
         "skip_thought_dir",
         "skip_thought_model",
         "use_box_geometry",
+        "use_pair_context",
         "category_vectors",
         "entity_vectors",
         "fusion_sizes",
@@ -170,6 +173,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--use_box_geometry", action=boolean, default=False, help="where the two boxes lie (not in the paper)"
     )
     group.add_argument(
+        "--use_pair_context",
+        action=boolean,
+        default=False,
+        help="how the pair stands among the image's other objects (not in the paper)",
+    )
+    group.add_argument(
         "--category_vectors",
         type=int,
         metavar="N",
@@ -257,6 +266,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--box_jitter", type=float, default=0.0, help="move corners by this share of the sides (not in the paper)"
     )
     group.add_argument("--weight_decay", type=float, default=0.0, help="of the optimizer (not in the paper)")
+    group.add_argument(
+        "--mirror",
+        action=boolean,
+        default=False,
+        help="learn from mirrored boxes too, left and right changing places in predicates (not in the paper)",
+    )
     group.add_argument("--replay_buffer_capacity", type=int, default=20000, help="transitions kept")
     group.add_argument(
         "--replay_buffer_minimum_number_samples", type=int, default=1000, help="transitions before the first update"
