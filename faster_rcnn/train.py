@@ -41,7 +41,7 @@ RECIPES = {
     "vgg16": Recipe(10, 1, 1e-3, torch.optim.SGD),
     "fasterrcnn_resnet50_fpn_v2": Recipe(12, 4, 2e-4, torch.optim.AdamW),
     "fasterrcnn_mobilenet_v3_large_320_fpn": Recipe(20, 8, 5e-4, torch.optim.AdamW),
-    "fasterrcnn_efficientnet_lite0": Recipe(8, 4, 1e-3, torch.optim.AdamW),
+    "fasterrcnn_efficientnet_lite0": Recipe(12, 4, 1e-3, torch.optim.AdamW),
 }
 BACKBONE_LEARNING_RATE = 0.1  # of the new layers', where the backbone is pretrained
 
