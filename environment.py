@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from boxes import area
 from phrase_keys import PhraseKeys
 from scenes import Scene, SceneSet
 from semantic_graph import SemanticActionGraph
 
 OBJECT_REWARD = 5.0
 PENALTY = -1.0
+CONTEXT = 12  # numbers of `pair_context`
 NOT_QUEUED = np.iinfo(np.int32).max // 2
 
 
@@ -52,6 +54,7 @@ def state_dtype(graph: SemanticActionGraph, rules: Rules) -> np.dtype:
             ("subject_box", "f4", (4,)),
             ("object_box", "f4", (4,)),
             ("extent", "f4", (4,)),  # the box that holds all the image's instances
+            ("context", "f4", (CONTEXT,)),  # see `pair_context`
             ("history", "i8", (4,)),
             ("attributes_given", "u1", (attributes,)),
             ("attributes_right", "u1", (attributes,)),
@@ -233,6 +236,7 @@ class SceneGraphEnvironment:
         state["subject_box"] = self.boxes[slots, subject]
         state["object_box"] = np.where(has_object[:, None], self.boxes[slots, object_], 0)
         state["extent"] = self.extent[slots]
+        state["context"] = np.where(has_object[:, None], self._context(slots, subject, object_), 0)
         state["attributes_given"] = self.attributes_given[slots, subject]
         state["history"] = self._history(slots, state)
         subject_matches = self._matches(slots, subject, self.category[slots, subject])
@@ -246,6 +250,9 @@ class SceneGraphEnvironment:
         state["predicates_right"] = _bits(right, words, len(self.graph.predicates))
         self._next_objects(slots, state, subject_matches)
         return state
+
+    def _context(self, slots: np.ndarray, subject: np.ndarray, object_: np.ndarray) -> np.ndarray:
+        return pair_context(self.boxes[slots], self.category[slots], subject, object_)
 
     def _history(self, slots: np.ndarray, state: np.ndarray) -> np.ndarray:
         subject, object_ = self.subject[slots], self.object[slots]
@@ -374,6 +381,41 @@ class SceneGraphEnvironment:
 _SLOT_ARRAYS = (
     "position", "scene", "active", "subject", "object", "num_mined", "num_steps", "num_queued", "extent",
 )  # fmt: skip
+
+
+def pair_context(boxes: np.ndarray, category: np.ndarray, subject: np.ndarray, object_: np.ndarray) -> np.ndarray:
+    """How a pair stands among the image's other instances: is this the shirt nearest to the person?
+
+    boxes (n, c, 4) inclusive corners, category (n, c) with -1 for padding, subject and object (n,) -> (n, CONTEXT).
+    A rival of the object is another instance of its category, a rival of the subject likewise. The affinity of two
+    boxes is the covered share of the smaller one less 0.3 times the distance of their centres in half sides.
+    """
+    row, column = np.arange(len(boxes)), np.arange(boxes.shape[1])
+    there = (category >= 0) & (column != subject[:, None]) & (column != object_[:, None])
+    numbers = []
+    for end, other in ((subject, object_), (object_, subject)):
+        affinity = _affinity(boxes[row, end][:, None], boxes)
+        own = affinity[row, other][:, None]
+        rival = there & (category == category[row, other][:, None])
+        best = np.where(rival, affinity, -5).max(axis=1, keepdims=True)
+        nearer = affinity > own
+        numbers += [
+            np.clip(own - best, -3, 1),
+            np.clip(best, -3, 1),
+            np.log1p(rival.sum(axis=1, keepdims=True)),
+            np.log1p((rival & nearer).sum(axis=1, keepdims=True)),
+            np.log1p((there & nearer).sum(axis=1, keepdims=True)),
+        ]
+    numbers += [np.clip(own, -3, 1), np.log1p(there.sum(axis=1, keepdims=True))]
+    return np.concatenate(numbers, axis=1).astype(np.float32)
+
+
+def _affinity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    sides = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + 1, 0)
+    covered = sides.prod(axis=-1) / np.maximum(np.minimum(area(a), area(b)), 1)
+    reach = (a[..., 2:] - a[..., :2] + b[..., 2:] - b[..., :2] + 2) / 2
+    shift = (a[..., 2:] + a[..., :2] - b[..., 2:] - b[..., :2]) / 2
+    return covered - 0.3 * np.hypot(*np.moveaxis(shift / np.maximum(reach, 1), -1, 0))
 
 
 def _bits(mask: np.ndarray, words: np.ndarray, count: int) -> np.ndarray:

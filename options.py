@@ -25,6 +25,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "use_pair_context": True,
         "category_vectors": 64,
         "dropout": 0.3,
+        "vector_dropout": 0.1,
         "optimizer": "adamw",
         "learning_rate": 0.001,
         "learning_rate_decay": True,
@@ -88,6 +89,7 @@ MODEL_FLAGS = frozenset(
         "entity_vectors",
         "fusion_sizes",
         "dropout",
+        "vector_dropout",
         "reward_loss",
         "neighbour_factor",
         "maximum_objects_per_subject",
@@ -190,6 +192,13 @@ def make_parser() -> argparse.ArgumentParser:
     )
     group.add_argument("--fusion_sizes", type=int, nargs="+", default=[4096, 2048], help="widths of the fusion layers")
     group.add_argument("--dropout", type=float, default=0.0, help="after each fusion layer")
+    group.add_argument(
+        "--vector_dropout",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="how often a category's vectors are left out while training (not in the paper)",
+    )
 
     group = parser.add_argument_group("walk")
     group.add_argument("--neighbour_factor", type=float, default=0.5, help="how near a neighbour is; 100: all are")

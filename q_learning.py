@@ -21,6 +21,7 @@ class LearningOptions:
     Not in the paper: learn_from "all" takes the reward of every action of the adaptive set, not of the one
     taken alone. target_averaging a > 0: theta- <- a theta- + (1 - a) theta at every update in place of a copy
     now and then. box_jitter: corners of the boxes in a batch are moved by this share of their sides.
+    mirror: half of a batch is learned from as if the images were mirrored.
     """
 
     discount_factor: float = 0.9
@@ -32,6 +33,7 @@ class LearningOptions:
     target_update_frequency: int = 500
     target_averaging: float = 0.0
     box_jitter: float = 0.0
+    mirror: bool = False
     seed: int = 0
 
 
@@ -150,6 +152,34 @@ def jittered(states: np.ndarray, amount: float, normal: np.ndarray) -> np.ndarra
         moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2])
         states[field] = np.where(states["object"][:, None] >= 0, moved, box) if field == "object_box" else moved
     return states
+
+
+def mirrored(transitions: np.ndarray, chosen: np.ndarray, partner: np.ndarray) -> np.ndarray:
+    """Transitions of which the chosen ones begin in a state with its boxes mirrored, left for right; chosen: (n,) bool.
+
+    partner: (P,) the predicate that each one becomes in a mirror (see `mirror_partners`). Features stay as they are.
+    """
+    transitions = transitions.copy()
+    state = transitions["state"]
+    axis = state["extent"][:, 0] + state["extent"][:, 2]
+    for field, rows in (("subject_box", chosen), ("object_box", chosen & (state["object"] >= 0))):
+        left = state[field][rows, 0]
+        state[field][rows, 0] = axis[rows] - state[field][rows, 2]
+        state[field][rows, 2] = axis[rows] - left
+    right = unpacked(state["predicates_right"][chosen], len(partner))
+    state["predicates_right"][chosen] = np.packbits(right[:, partner], axis=1)
+    action = transitions["action"][:, 1]
+    related = chosen & (action >= 0)
+    action[related] = partner[action[related]]
+    return transitions
+
+
+def mirror_partners(predicates: list[str]) -> np.ndarray:
+    """(P,) index of the predicate that each one becomes in a mirror: left and right change places in its name."""
+    index = {name: i for i, name in enumerate(predicates)}
+    swap = {"left": "right", "right": "left"}
+    names = (" ".join(swap.get(word, word) for word in name.split()) for name in predicates)
+    return np.array([index.get(name, i) for i, name in enumerate(names)], dtype=np.int64)
 
 
 def taken_rewards(transitions: np.ndarray, widths: list[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:

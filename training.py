@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 import ranks
 from environment import SceneGraphEnvironment
-from q_learning import Learner, jittered
+from q_learning import Learner, jittered, mirror_partners, mirrored
 from replay_memory import ReplayMemory
 
-ACT, SAMPLE, JITTER = 0, 1, 2  # streams of random numbers
+ACT, SAMPLE, JITTER, MIRROR = 0, 1, 2, 3  # streams of random numbers
 
 
 def generator(seed: int, stream: int, step: int) -> np.random.Generator:
@@ -60,6 +60,7 @@ class Trainer:
         self.env, self.learner, self.memory = env, learner, memory
         self.num_slots = env.num_slots * ranks.world_size()
         self.mine = slice(ranks.rank() * env.num_slots, (ranks.rank() + 1) * env.num_slots)
+        self.partners = mirror_partners(env.graph.predicates)
         self.steps = 0  # of all slots together, since the beginning
         self.credit = 0.0  # samples owed for the transitions made
         self.epoch = 0
@@ -136,6 +137,9 @@ class Trainer:
         if options.box_jitter:
             normal = generator(options.seed, JITTER, update).standard_normal((options.batch_size, 8))[mine]
             transitions["state"] = jittered(transitions["state"], options.box_jitter, normal)
+        if options.mirror:
+            chosen = generator(options.seed, MIRROR, update).random(options.batch_size)[mine] < 0.5
+            transitions = mirrored(transitions, chosen, self.partners)
         return transitions
 
     # ---- checkpoints

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from boxes import iou
-from environment import OBJECT_REWARD, PENALTY
+from environment import CONTEXT, OBJECT_REWARD, PENALTY
 from phrase_keys import PhraseKeys
 from scenes import SceneSet
 from semantic_graph import SemanticActionGraph
@@ -32,10 +32,12 @@ class ModelOptions:
     feature_dimension: int = 0  # of the image, subject and object features each; 0 = no pixels
     phrase_dimension: int = 0  # of each of the four history phrases; 0 = no history
     use_box_geometry: bool = False  # not in the paper: where the two boxes lie
+    use_pair_context: bool = False  # not in the paper: how the pair stands among the image's other instances
     category_dimension: int = 0  # not in the paper: learned vectors of the two categories
     entity_vector_dimension: int = 0  # not in the paper: given vectors of the two categories
     reward_loss: str = "squared"  # or "cross_entropy": not in the paper
     dropout: float = 0.0
+    vector_dropout: float = 0.0  # not in the paper: how often a category's vectors are left out in training
 
     @property
     def state_dimension(self) -> int:
@@ -44,6 +46,7 @@ class ModelOptions:
             3 * self.feature_dimension
             + 4 * self.phrase_dimension
             + GEOMETRY * self.use_box_geometry
+            + CONTEXT * self.use_pair_context
             + 2 * self.category_dimension
             + 2 * self.entity_vector_dimension
         )
@@ -89,10 +92,13 @@ class QNetwork(nn.Module):
     def forward(self, dense: torch.Tensor, categories: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor | None]:
         """dense (n, state dimension less category vectors), categories (n, 2) -> head outputs, future values (n, 3)."""
         parts = [dense]
+        kept = torch.ones(1, device=dense.device)
+        if self.training and self.options.vector_dropout:
+            kept = torch.rand(categories.shape, device=dense.device)[:, :, None] >= self.options.vector_dropout
         if self.categories is not None:
-            parts.append(self.categories(categories).flatten(1))
+            parts.append((self.categories(categories) * kept).flatten(1))
         if self.options.entity_vector_dimension:
-            parts.append(self.entity_vectors[categories].flatten(1))
+            parts.append((self.entity_vectors[categories] * kept).flatten(1))
         hidden = self.fusion(torch.cat(parts, dim=1) if len(parts) > 1 else dense)
         outputs = [head(hidden) for head in self.heads]
         # the value of what follows is read off the features that predict rewards, it does not shape them
@@ -137,6 +143,8 @@ class StateEncoder:
             parts.append(self._history(states))
         if self.options.use_box_geometry:
             parts.append(box_geometry(states))
+        if self.options.use_pair_context:
+            parts.append(states["context"])
         dense = torch.from_numpy(np.concatenate(parts, axis=1) if parts else np.zeros((len(states), 0), np.float32))
         pair = np.stack([states["subject_category"], states["object_category"]], axis=1).astype(np.int64)
         pair[pair < 0] = self.keys.num_entities
