@@ -93,7 +93,7 @@ def check_state(state, sets, slow, graph, keys):
     assert right == {p for p in PREDICATES if slow.object is not None and slow.predicate_reward(p) > 0}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     graph=graphs(),
     pictures=st.lists(images(), min_size=1, max_size=5),

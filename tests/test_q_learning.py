@@ -283,7 +283,7 @@ def test_learns_the_rewards_of_a_last_step(reward_loss):
     agent = make_agent(graph, scenes, reward_loss=reward_loss)
     optimizer = torch.optim.RMSprop(agent.network.parameters(), lr=0.01)
     made = Learner(agent, copy.deepcopy(agent.network), optimizer, LearningOptions())
-    for _ in range(150):
+    for _ in range(80):
         losses = made.update(rows)
     agent.network.eval()
     q = agent(rows["state"][:1]).q
