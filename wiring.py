@@ -100,7 +100,7 @@ def make_network(parts: Parts) -> QNetwork:
 
 
 def entity_vectors(path: str | None, graph: SemanticActionGraph) -> np.ndarray:
-    """(C, d) float32 vectors of the entities, all of one length, from a .npy with a row for each category of the data set's list."""
+    """(C, d) float32 vectors of the entities, all of one length, from a .npy of one row a category."""
     if path is None:
         return np.zeros((len(graph.entities), 0), dtype=np.float32)
     try:
