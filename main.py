@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -34,11 +36,22 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def check_writable(folder: str) -> None:
+    """Make the folder and try to write into it: better now than after hours. Raises InputError."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to ({error.strerror}); choose another --output_dir") from None
+
+
 @reports_input_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     arguments = parse(argv)
     device = choose_device(arguments.device)
+    check_writable(arguments.output_dir)
     with ranks.process_group(device):
         if arguments.train:
             run = Training(make_parts(arguments, device))
@@ -59,7 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.test:
             test(parts)
         if arguments.predict:
-            predict(parts)
+            try:
+                predict(parts)
+            except KeyboardInterrupt:
+                print("\nStopped. The same command goes on where it was.")
+                return 130
     return 0
 
 

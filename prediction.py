@@ -32,7 +32,7 @@ from walk import walk
 from wiring import Parts, detected_instances, make_agent
 
 CHUNK = 8  # photos in memory at a time
-DRAWN_RELATIONSHIPS = 15  # in the pictures; the JSON file has all
+DRAWN_RELATIONSHIPS = 12  # in the pictures; the JSON file has all
 LISTED = 10  # relationships printed for a single photo
 
 # What a finished graph depends on, beside MODEL_FLAGS: flags, and files that may be replaced by others.
