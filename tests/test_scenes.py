@@ -174,6 +174,15 @@ def test_image_that_the_detector_never_saw(tmp_path):
     assert scenes[0].gt_overlaps.shape == (1, 0)
 
 
+def test_candidates_are_no_wider_than_the_widest_instance(tmp_path):
+    """A detector that scores a hundred classes must not make the walk a hundred times as wide."""
+    graph = make_graph([f"word {i}" for i in range(100)], [], [], [], [])
+    rows = [((0, 0, 9, 9), {0: 0.9, 7: 0.85} | dict.fromkeys(range(8, 100), 0.0005)), ((5, 5, 9, 9), {3: 0.5})]
+    found = detected(tmp_path, graph.entities, rows, graph)("1.jpg")
+    assert found.candidates.tolist() == [[0, 7], [3, -1]]
+    assert found.candidate_scores.shape == (2, 2)
+
+
 # The set of scenes ------------------------------------------------------------------------------
 
 

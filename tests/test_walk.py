@@ -122,6 +122,20 @@ def test_an_own_choice_is_the_highest_q_however_high():
     assert "person near bicycle" in [row[0] for row in said(found.relationships)]
 
 
+def test_keeping_the_most_confident_as_it_goes_changes_nothing(monkeypatch):
+    """Long walks drop what cannot be among the best of an image before they end."""
+    scenes = street_scenes(7)
+
+    def rows():
+        found = walk(POLICY, SETS, scenes, GRAPH, Rules(), range(7), 3, predicates_per_pair=9, maximum_predictions=2)
+        parts = found.relationships, found.attributes
+        return [[part["scene"].tolist(), said(part), part["step"].tolist()] for part in parts]
+
+    expected = rows()
+    monkeypatch.setattr("walk.MOST_PENDING", 3)
+    assert rows() == expected
+
+
 @pytest.mark.parametrize("reward_loss", ["squared", "cross_entropy"])
 def test_the_agents_confidences_rise_with_q_between_zero_and_one(reward_loss):
     scenes = street_scenes()
