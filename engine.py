@@ -99,6 +99,7 @@ class Training:
             target_averaging=arguments.target_averaging,
             box_jitter=arguments.box_jitter,
             mirror=arguments.mirror,
+            next_object_loss_weight=arguments.next_object_loss_weight,
             seed=arguments.seed,
         )
         network, target = make_network(parts), make_network(parts)

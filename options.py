@@ -17,7 +17,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "maximum_adaptive_action_space_size": 100,
         "maximum_steps": 3000,
         "next_object_reward": "relationship",
-        "predicate_action_set": "word",
+        "use_adaptive_action_sets": False,
         "learn_from": "all",
         "reward_loss": "cross_entropy",
         "double_dqn": True,
@@ -25,13 +25,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "use_pair_context": True,
         "category_vectors": 64,
         "dropout": 0.3,
-        "vector_dropout": 0.1,
         "optimizer": "adamw",
         "learning_rate": 0.001,
         "learning_rate_decay": True,
         "target_averaging": 0.999,
         "box_jitter": 0.05,
         "mirror": True,
+        "next_object_loss_weight": 0.1,
         "weight_decay": 1e-4,
         "fusion_sizes": [512, 256],
         "batch_size": 256,
@@ -42,6 +42,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 PRESETS["sample"] = PRESETS["best"] | {
     "image_embedding_model_type": "efficientnet_lite0",
+    "use_skip_thought": True,
     "mirror": False,  # pixels are not mirrored
     "num_epochs": 10,
     "batch_size": 128,
@@ -89,7 +90,6 @@ MODEL_FLAGS = frozenset(
         "entity_vectors",
         "fusion_sizes",
         "dropout",
-        "vector_dropout",
         "reward_loss",
         "neighbour_factor",
         "maximum_objects_per_subject",
@@ -192,13 +192,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     group.add_argument("--fusion_sizes", type=int, nargs="+", default=[4096, 2048], help="widths of the fusion layers")
     group.add_argument("--dropout", type=float, default=0.0, help="after each fusion layer")
-    group.add_argument(
-        "--vector_dropout",
-        type=float,
-        default=0.0,
-        metavar="P",
-        help="how often a category's vectors are left out while training (not in the paper)",
-    )
 
     group = parser.add_argument_group("walk")
     group.add_argument("--neighbour_factor", type=float, default=0.5, help="how near a neighbour is; 100: all are")
@@ -263,6 +256,12 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument("--epsilon_end", type=float, default=0.1, help="where it stays")
     group.add_argument(
         "--target_update_frequency", type=int, default=500, help="updates between copies to the target network"
+    )
+    group.add_argument(
+        "--next_object_loss_weight",
+        type=float,
+        default=1.0,
+        help="weight of the next-object loss beside the two others (the paper: 1)",
     )
     group.add_argument(
         "--target_averaging",
@@ -340,8 +339,12 @@ def parse(argv: Sequence[str] | None, defaults: dict[str, Any] | None = None) ->
             parser.error(f"--{name} must be at least {least}")
     if not 0 <= arguments.dropout < 1 or not 0 <= arguments.target_averaging < 1:
         parser.error("--dropout and --target_averaging must be at least 0 and less than 1")
-    if arguments.samples_per_transition <= 0:
-        parser.error("--samples_per_transition must be more than 0")
+    for name in ("learning_rate", "samples_per_transition"):
+        if not 0 < getattr(arguments, name) < float("inf"):
+            parser.error(f"--{name} must be more than 0")
+    for name in ("epsilon", "epsilon_end", "discount_factor"):
+        if not 0 <= getattr(arguments, name) <= 1:
+            parser.error(f"--{name} must be from 0 to 1")
     if arguments.replay_buffer_minimum_number_samples > arguments.replay_buffer_capacity - arguments.batch_size:
         parser.error(
             "--replay_buffer_minimum_number_samples must be less than --replay_buffer_capacity by a batch, "

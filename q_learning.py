@@ -34,6 +34,7 @@ class LearningOptions:
     target_averaging: float = 0.0
     box_jitter: float = 0.0
     mirror: bool = False
+    next_object_loss_weight: float = 1.0
     seed: int = 0
 
 
@@ -115,7 +116,7 @@ class Learner:
         """One gradient step on a batch of transitions. Returns the three losses, (3,), detached."""
         losses = self.losses(transitions)
         self.optimizer.zero_grad(set_to_none=True)
-        losses.sum().backward()
+        (losses * losses.new_tensor([1, 1, self.options.next_object_loss_weight])).sum().backward()
         self.optimizer.step()
         self.updates += 1
         self._follow()

@@ -37,7 +37,6 @@ class ModelOptions:
     entity_vector_dimension: int = 0  # not in the paper: given vectors of the two categories
     reward_loss: str = "squared"  # or "cross_entropy": not in the paper
     dropout: float = 0.0
-    vector_dropout: float = 0.0  # not in the paper: how often a category's vectors are left out in training
 
     @property
     def state_dimension(self) -> int:
@@ -92,13 +91,10 @@ class QNetwork(nn.Module):
     def forward(self, dense: torch.Tensor, categories: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor | None]:
         """dense (n, state dimension less category vectors), categories (n, 2) -> head outputs, future values (n, 3)."""
         parts = [dense]
-        kept = torch.ones(1, device=dense.device)
-        if self.training and self.options.vector_dropout:
-            kept = torch.rand(categories.shape, device=dense.device)[:, :, None] >= self.options.vector_dropout
         if self.categories is not None:
-            parts.append((self.categories(categories) * kept).flatten(1))
+            parts.append(self.categories(categories).flatten(1))
         if self.options.entity_vector_dimension:
-            parts.append((self.entity_vectors[categories] * kept).flatten(1))
+            parts.append(self.entity_vectors[categories].flatten(1))
         hidden = self.fusion(torch.cat(parts, dim=1) if len(parts) > 1 else dense)
         outputs = [head(hidden) for head in self.heads]
         # the value of what follows is read off the features that predict rewards, it does not shape them

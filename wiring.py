@@ -80,7 +80,6 @@ def make_parts(arguments: argparse.Namespace, device: torch.device) -> Parts:
         entity_vector_dimension=entity_vectors(arguments.entity_vectors, graph).shape[1],
         reward_loss=arguments.reward_loss,
         dropout=arguments.dropout,
-        vector_dropout=arguments.vector_dropout,
     )
     if not model.state_dimension:
         raise InputError(
