@@ -38,6 +38,10 @@ class Corpus:
     paragraphs: np.ndarray
     subjects: np.ndarray | None
 
+    def has_unknown(self) -> bool:
+        """Whether some word was too rare for the dictionary."""
+        return bool((self.tokens == _UNKNOWN_NUMBER).any())
+
     def neighbours(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """The sentence before and the one after every sentence of its paragraph; -1 where there is none.
 

@@ -28,6 +28,9 @@ from skipthoughts.vocabulary_expansion import expanded_dictionary, expanded_tabl
 
 _CLIP = 10.0  # the gradient's norm, as in Kiros et al. (2015), section 3
 _SAVE_EVERY = 1000  # updates, beside every epoch's end
+# In a large text rare words make `UNK` a word that is learnt. Where every word is kept, this share of the
+# encoder's words is hidden behind it; else the vector of a phrase with an unknown word would be arbitrary.
+_HIDDEN = 0.05
 
 
 @dataclass
@@ -51,9 +54,9 @@ def train(
     """
     generator = torch.Generator().manual_seed(settings.seed)
     model = SkipModel(len(corpus.words), settings.dim_word, settings.dim, name == "bi", generator).to(device)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(trained, settings.learning_rate)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], settings.learning_rate)
     identity = _identity(corpus, name, settings)
+    hide = not corpus.has_unknown()
     first_epoch, first_batch = 0, 0
     if resume and checkpoint.exists():
         state = _read_checkpoint(checkpoint, identity)
@@ -74,7 +77,11 @@ def train(
         cost = words = 0
         progress = tqdm(batches[first_batch:], f"{name}-skip, epoch {epoch + 1}/{epochs}", disable=None, leave=False)
         for number, batch in enumerate(progress, start=first_batch + 1):
-            batch_cost, batch_words = _update(model, optimizer, trained, corpus, batch, before, after, device)
+            sentences = [corpus.sentences(batch), corpus.targets(before[batch]), corpus.targets(after[batch])]
+            if hide:
+                hidden = np.random.default_rng([settings.seed, epoch, number]).random(sentences[0].shape) < _HIDDEN
+                sentences[0][hidden] = corpus.words.index(weights.UNKNOWN)
+            batch_cost, batch_words = _update(model, optimizer, *(torch.from_numpy(part) for part in sentences))
             cost, words = cost + batch_cost, words + batch_words
             progress.set_postfix_str(f"{cost / words:.3f} nats a word", refresh=False)
             if number % _SAVE_EVERY == 0:
@@ -85,15 +92,15 @@ def train(
     return model
 
 
-def _update(model, optimizer, trained, corpus, batch, before, after, device) -> tuple[float, int]:
+def _update(model: SkipModel, optimizer: torch.optim.Optimizer, *sentences: torch.Tensor) -> tuple[float, int]:
     """One step of the optimizer; the batch's cost in nats, and its number of words."""
-    sentences = (corpus.sentences(batch), corpus.targets(before[batch]), corpus.targets(after[batch]))
-    cost, words = model(*(torch.from_numpy(array).to(device) for array in sentences))
+    device = model.word_vectors.weight.device
+    cost, words = model(*(part.to(device) for part in sentences))
     if not torch.isfinite(cost):
         raise InputError("the training diverged; try a smaller --learning_rate")
     optimizer.zero_grad()
-    (cost / len(batch)).backward()
-    torch.nn.utils.clip_grad_norm_(trained, _CLIP)
+    (cost / sentences[0].shape[1]).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
     optimizer.step()
     return cost.item(), words
 

@@ -233,6 +233,9 @@ def test_it_learns_what_phrases_are_alike_and_the_encoder_loads_it(tmp_path, wor
         assert encoder.dimension == dimension
         alike = distance(encoder, "person riding bicycle", "man riding horse")
         assert alike < distance(encoder, "person riding bicycle", "red ball on table") / 2
+        # Also with a word that it has never seen.
+        alike = distance(encoder, "child riding bicycle", "man riding horse")
+        assert alike < distance(encoder, "child riding bicycle", "red ball on table") / 2
         # Not only because of a word in common.
         alike = distance(encoder, "young man", "tall woman")
         assert alike < distance(encoder, "young man", "blue ball") / 2
