@@ -38,13 +38,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "predicates_per_pair": 100,
         "attributes_per_step": 100,
         "epsilon_anneal_rate": 0.3,
+        "num_epochs": 8,
     },
 }
 PRESETS["sample"] = PRESETS["best"] | {
     "image_embedding_model_type": "efficientnet_lite0",
     "use_skip_thought": True,
     "mirror": False,  # pixels are not mirrored
-    "num_epochs": 10,
+    "num_epochs": 6,
     "batch_size": 128,
 }
 

@@ -138,6 +138,8 @@ def _top(found: dict[str, np.ndarray], maximum: int) -> dict[str, np.ndarray]:
     """The `maximum` best rows of each scene, and the `maximum` best of rank 0, by scene and falling score."""
     if not found:
         return found
+    if "attribute" in found:
+        found = _said_once(found)
     order = np.lexsort((-found["score"], found["scene"]))
     scene = found["scene"][order]
     own = found["rank"][order] == 0
@@ -145,6 +147,19 @@ def _top(found: dict[str, np.ndarray], maximum: int) -> dict[str, np.ndarray]:
     first = np.searchsorted(scene, scene)
     keep = (np.arange(len(order)) - first < maximum) | (own & (own_before - own_before[first] < maximum))
     return {key: values[order[keep]] for key, values in found.items()}
+
+
+def _said_once(attributes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Attributes without repetitions: what was said of an instance at several steps keeps its best score and rank."""
+    order = np.lexsort([attributes[key] for key in ("score", "attribute", "subject", "scene")])
+    order = order[::-1]  # the best score of each first
+    named = np.stack([attributes[key][order] for key in ("scene", "subject", "attribute")])
+    first = np.flatnonzero(np.append(True, (np.diff(named) != 0).any(axis=0))[: len(order)])
+    once = {key: values[order[first]] for key, values in attributes.items()}
+    if len(first):
+        once["rank"] = np.minimum.reduceat(attributes["rank"][order], first)
+    by_step = np.lexsort((once["rank"], once["step"], once["scene"]))
+    return {key: values[by_step] for key, values in once.items()}
 
 
 def own_choices(found: Found) -> Found:

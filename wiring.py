@@ -200,6 +200,6 @@ def check_description(parts: Parts, saved: dict[str, Any], path: str | Path) -> 
             f"{path}: was trained with another graph than {parts.arguments.graph}; give the right one with --graph"
         )
     mine = description(parts)["model"]
-    wrong = [f"{key} {value}, here {mine[key]}" for key, value in saved["model"].items() if mine.get(key) != value]
+    wrong = [f"{key} {value}, here {mine.get(key)}" for key, value in saved["model"].items() if mine.get(key) != value]
     if wrong:
         raise InputError(f"{path}: was trained with {'; '.join(wrong)}; give the same flags, or train again")
