@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 import graphviz
@@ -60,7 +60,8 @@ def shown(graph: Graph, min_score: float | None = None, max_relationships: int |
 
     Scored items under `min_score` are left out, and whatever hangs on such an object. With
     `max_relationships` the most confident ones stay, and of the objects those that they connect; where
-    there are not so many, the most confident other objects stay too, up to 60 in all.
+    there are not so many, the most confident other objects stay too, up to 60 in all. Of what is scored, each pair of
+    objects then shows its surest relationship alone and each object its two surest attributes.
     """
     good = {
         kind: {
@@ -74,14 +75,28 @@ def shown(graph: Graph, min_score: float | None = None, max_relationships: int |
         for i in by_confidence(links)
         if i in good["relationships"] and {links[i]["subject"], links[i]["object"]} <= objects
     ]
+    attributes = [i for i in by_confidence(graph["attributes"]) if i in good["attributes"]]
     if max_relationships is not None:
+        relationships = _surest(links, relationships, 1, lambda edge: frozenset((edge["subject"], edge["object"])))
+        attributes = _surest(graph["attributes"], attributes, 2, lambda item: item["object"])
         connected = {links[i][end] for i in relationships[:max_relationships] for end in ("subject", "object")}
         room = MOST_OBJECTS - len(connected) if len(relationships) <= max_relationships else 0
         others = [i for i in by_confidence(graph["objects"]) if i in objects - connected]
         objects = connected | set(others[: max(0, room)])
         relationships = relationships[:max_relationships]
-    attributes = [i for i in good["attributes"] if graph["attributes"][i]["object"] in objects]
+    attributes = [i for i in attributes if graph["attributes"][i]["object"] in objects]
     return {"objects": sorted(objects), "attributes": sorted(attributes), "relationships": sorted(relationships)}
+
+
+def _surest(items: list[dict], order: list[int], most: int, of: Callable[[dict], Hashable]) -> list[int]:
+    """The first `most` of `order` of each kind `of(item)`; items without a score all stay."""
+    seen: Counter[Hashable] = Counter()
+    kept = []
+    for i in order:
+        seen[of(items[i])] += 1
+        if "score" not in items[i] or seen[of(items[i])] <= most:
+            kept.append(i)
+    return kept
 
 
 def has_boxes(graph: Graph) -> bool:

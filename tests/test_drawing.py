@@ -174,8 +174,21 @@ def test_min_score_takes_what_hangs_on_a_weak_object_along(pair):
 
 def test_max_relationships_keeps_the_best_and_their_objects(pair):
     prediction, _ = pair
+    prediction["relationships"].append({"predicate": "under", "subject": 2, "object": 0, "score": 0.3})
     assert shown(prediction, max_relationships=1) == {"objects": [0, 1], "attributes": [0, 1], "relationships": [0]}
     assert shown(prediction, max_relationships=2)["objects"] == [0, 1, 2], "nothing was cut, nothing is left out"
+
+
+def test_max_relationships_shows_the_surest_of_each_pair_and_two_attributes_of_each_object(pair):
+    prediction, truth = pair
+    prediction["attributes"] += [{"attribute": word, "object": 0, "score": 0.1} for word in ("young", "old")]
+    assert shown(prediction, max_relationships=9) == {
+        "objects": [0, 1, 2],
+        "attributes": [0, 1, 2],
+        "relationships": [0],
+    }
+    truth["relationships"].append({"predicate": "on", "subject": 0, "object": 1})
+    assert shown(truth, max_relationships=9)["relationships"] == [0, 1, 2], "what bears no score is all annotated"
 
 
 def test_of_very_many_objects_the_connected_and_the_most_confident_are_drawn():
