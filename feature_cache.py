@@ -133,10 +133,10 @@ def compute_features(
     lost = next((name for name, _ in keys if name not in entries and name not in skipped), None)
     if lost is not None:
         raise InputError(f"{folder}: has no features of {lost}; do all ranks see the same folder?")
-    if rank == 0:
-        _report(len(keys), len(missing[0]), time.monotonic() - started, skipped, folder)
     if keys and not entries:
         raise InputError(f"none of {len(keys)} images can be read; {next(iter(skipped.values()))}")
+    if rank == 0:
+        _report(len(keys), len(missing[0]), time.monotonic() - started, skipped, folder)
     return FeatureCache(entries, embedding.dimension, skipped, memory_bytes)
 
 

@@ -10,12 +10,11 @@ from pathlib import Path
 import torch
 
 import ranks
-from checkpoint import load_checkpoint
 from engine import Stopped, Training
 from formats import InputError, reports_input_errors
 from options import MODEL_FLAGS, parse
 from prediction import predict
-from testing import find_checkpoint, test
+from testing import find_checkpoint, read_agent, test
 from wiring import make_parts
 
 
@@ -65,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return 130
         path = find_checkpoint(arguments)
         if path is not None and (arguments.test or arguments.predict):
-            saved = load_checkpoint(path)["arguments"]
+            saved = read_agent(path)["arguments"]
             arguments = parse(argv, {key: saved[key] for key in MODEL_FLAGS if key in saved})
         if arguments.test or arguments.predict:
             parts = make_parts(arguments, device)

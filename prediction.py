@@ -54,6 +54,8 @@ def predict(parts: Parts) -> None:
     names = file_names(_images(source, output))
     network = load_network(parts)
     boxes = PhotoBoxes(parts.arguments, parts.graph, parts.device)
+    if boxes.file is not None and not any(path.name in boxes.file for path in names):
+        raise InputError(f"{boxes.path}: has none of the {len(names)} images of {source}; give the file made for them")
     walker = _Walker(parts, network, boxes)
 
     _note_settings(output / ".settings.json", _settings(parts, source))
@@ -202,23 +204,11 @@ class _Walker:
 
 def _write(graph: Graph, photo: Image.Image, target: Path) -> None:
     """The two pictures first: the JSON file says that the image is done."""
-    drawn = for_picture(graph)
-    objects = shown(drawn, max_relationships=DRAWN_RELATIONSHIPS)["objects"]
+    objects = shown(graph, max_relationships=DRAWN_RELATIONSHIPS)["objects"]
     with atomic_write(target.with_name(f"{target.name}_boxes.jpg")) as file:
-        draw_boxes(photo, drawn, objects).save(file, "JPEG", quality=90)
-    draw_graph(drawn, target.with_name(f"{target.name}_graph.png"), max_relationships=DRAWN_RELATIONSHIPS)
+        draw_boxes(photo, graph, objects).save(file, "JPEG", quality=90)
+    draw_graph(graph, target.with_name(f"{target.name}_graph.png"), max_relationships=DRAWN_RELATIONSHIPS)
     write_json(target.with_name(f"{target.name}.json"), graph)
-
-
-def for_picture(graph: Graph) -> Graph:
-    """What of a graph is worth drawing: of each pair its surest relationship, of each object its surest attribute."""
-    relationships: dict[frozenset[int], dict[str, Any]] = {}
-    for edge in sorted(graph["relationships"], key=lambda edge: -edge["score"]):
-        relationships.setdefault(frozenset((edge["subject"], edge["object"])), edge)
-    attributes: dict[int, dict[str, Any]] = {}
-    for item in sorted(graph["attributes"], key=lambda item: -item["score"]):
-        attributes.setdefault(item["object"], item)
-    return {**graph, "relationships": list(relationships.values()), "attributes": list(attributes.values())}
 
 
 def _printable(name: str) -> str:
@@ -228,6 +218,7 @@ def _printable(name: str) -> str:
 
 def _in_words(graph: Graph) -> str:
     names = [f"{thing['name']} {number}" for number, thing in enumerate(graph["objects"], 1)]
-    edges = for_picture(graph)["relationships"][:LISTED]
+    surest = [graph["relationships"][i] for i in shown(graph, max_relationships=LISTED)["relationships"]]
+    edges = sorted(surest, key=lambda edge: -edge["score"])
     lines = [f"  {names[e['subject']]} - {e['predicate']} - {names[e['object']]}  {e['score']:.2f}" for e in edges]
     return "\n".join([f"{graph['image_name']}: {len(names)} objects. Its surest relationships:", *lines])

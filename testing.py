@@ -46,6 +46,14 @@ def find_checkpoint(arguments: Any) -> Path | None:
     return None
 
 
+def read_agent(path: Path) -> dict[str, Any]:
+    """A checkpoint with what --test and --predict need. Raises InputError when it is another kind of checkpoint."""
+    saved = load_checkpoint(path)
+    if not {"arguments", "description", "network"} <= saved.keys():
+        raise InputError(f"{path}: holds no agent; give best.pt or last.pt of main.py --train")
+    return saved
+
+
 def load_network(parts: Parts) -> QNetwork:
     """The trained network. Raises InputError when there is none, or it was trained for something else."""
     path = find_checkpoint(parts.arguments)
@@ -53,7 +61,7 @@ def load_network(parts: Parts) -> QNetwork:
         raise InputError(
             f"{parts.arguments.output_dir}: has no checkpoint (best.pt, last.pt); train first, or give --checkpoint"
         )
-    saved = load_checkpoint(path)
+    saved = read_agent(path)
     check_description(parts, saved["description"], path)
     network = make_network(parts)
     network.load_state_dict(saved["network"])

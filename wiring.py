@@ -144,7 +144,10 @@ def detected_instances(parts: Parts, detections: DetectionsFile) -> DetectedInst
         )
     if detected.unknown_classes and ranks.rank() == 0:
         names = ", ".join(detected.unknown_classes)
-        print(f"The graph does not know these classes of {detections.path}; their boxes are left out: {names}")
+        print(
+            f"The graph does not know these classes of {detections.path}; their boxes are left out, unless "
+            f"--class_map FILE says what they are: {names}"
+        )
     return detected
 
 
@@ -154,7 +157,8 @@ def make_features(parts: Parts, scenes: SceneSet, images_dir: str) -> tuple[Feat
     Images without a box to walk over need none. Raises InputError when no image is left.
     """
     if not len(scenes):
-        raise InputError("the split has no image; make it again with create_graph.py")
+        split = getattr(scenes.records, "path", "the split")
+        raise InputError(f"{split}: has no image; make it again with create_graph.py")
     if parts.embedding is None:
         return None, np.arange(len(scenes))
     items, missing = [], []

@@ -12,7 +12,7 @@ from tiny_run import World, copy_of_run, world
 import prediction
 from image_files import load_image
 from main import main
-from prediction import file_names, for_picture
+from prediction import file_names
 from scene_graph_files import checked_graph
 
 
@@ -64,6 +64,10 @@ def test_one_photo(made, run, capsys):
     out = capsys.readouterr().out
     assert f"{photo.name}: {len(graph['objects'])} objects" in out
     assert "Scene graphs of 1 of 1 images written" in out
+    pairs = [line for line in out.splitlines() if line.startswith("  ")]
+    assert 0 < len(pairs) <= prediction.LISTED
+    scores = [float(line.split()[-1]) for line in pairs]
+    assert scores == sorted(scores, reverse=True)
 
 
 def test_it_finds_what_a_test_finds(made, run):
@@ -216,23 +220,3 @@ def test_a_hundred_thousand_names_are_quick_and_differ():
     """Quadratic work would take hours."""
     paths = [Path(f"{'?*'[i % 2]}{i // 4}.{('jpg', 'png')[i // 2 % 2]}") for i in range(100_000)]
     assert len({name.lower() for name in file_names(paths).values()}) == len(paths)
-
-
-def test_one_relationship_a_pair_is_drawn_and_one_attribute_an_object():
-    graph = {
-        "objects": [{}, {}, {}],
-        "relationships": [
-            {"subject": 0, "object": 1, "predicate": "near", "score": 0.2},
-            {"subject": 0, "object": 1, "predicate": "riding", "score": 0.7},
-            {"subject": 1, "object": 0, "predicate": "under", "score": 0.6},
-            {"subject": 1, "object": 2, "predicate": "on", "score": 0.1},
-        ],
-        "attributes": [
-            {"object": 0, "attribute": "red", "score": 0.3},
-            {"object": 0, "attribute": "big", "score": 0.4},
-        ],
-    }
-    drawn = for_picture(graph)
-    assert [edge["predicate"] for edge in drawn["relationships"]] == ["riding", "on"]
-    assert [item["attribute"] for item in drawn["attributes"]] == ["big"]
-    assert len(graph["relationships"]) == 4
