@@ -40,8 +40,7 @@ from q_learning import jittered
 from scenes import DetectedInstances, Scene, SceneSet
 from semantic_graph import SemanticActionGraph
 from vrl_model import GEOMETRY, box_geometry
-from wiring import entity_vectors
-from wiring import open_detections
+from wiring import entity_vectors, open_detections
 
 SHOWN = 100  # triplets of an image that are written: what recall@100 looks at
 RARE = -5.0  # log-odds of a predicate before anything is learned: most pairs have no relationship
