@@ -15,7 +15,9 @@ import torch
 from torch import nn
 
 from boxes import iou
-from environment import CONTEXT, OBJECT_REWARD, PENALTY
+from environment import OBJECT_REWARD, PENALTY
+from linear import Linear
+from pair_context import CONTEXT
 from phrase_keys import PhraseKeys
 from scenes import SceneSet
 from semantic_graph import SemanticActionGraph
@@ -72,7 +74,7 @@ class QNetwork(nn.Module):
         sizes = (options.state_dimension, *options.fusion_sizes)
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(sizes):
-            layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
+            layers += [Linear(before, after), nn.ReLU(inplace=True)]
             if options.dropout:
                 layers.append(nn.Dropout(options.dropout))
         self.fusion = nn.Sequential(*layers)
@@ -116,7 +118,7 @@ def _head(inputs: int, actions: int) -> nn.Linear:
     """A linear head; one without any action (a graph without attributes) is made without torch's warning."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Initializing zero-element tensors")
-        return nn.Linear(inputs, actions)
+        return Linear(inputs, actions)
 
 
 class StateEncoder:

@@ -1,0 +1,114 @@
+"""Annotations, features and phrases drawn at random, in the paper's sizes, for benchmarks that need no data set."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from data.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord
+from environment import Rules, SceneGraphEnvironment
+from optimizers import RMSProp
+from phrase_keys import PhraseKeys
+from q_learning import Learner, LearningOptions
+from replay_memory import ReplayMemory
+from scenes import SceneSet
+from semantic_graph import SemanticActionGraph
+from skipthoughts import PhraseStore
+from training import Trainer
+from vrl_model import ActionSetMaker, ActionSetOptions, Agent, ModelOptions, QNetwork, StateEncoder
+
+ENTITIES, PREDICATES, ATTRIBUTES = 1750, 347, 1049  # Liang et al. 2017, section 4; with Terminal 1 751 next objects
+FEATURES, PHRASE = 4096, 2400  # VGG-16 fc features; a skip-thought vector
+OBJECTS, RELATIONSHIPS, ATTRIBUTED = 35, 22, 26  # of an image of Visual Genome, on average
+
+
+def make_images(count: int, seed: int = 0) -> list[ImageRecord]:
+    """Images of 800 x 600 pixels with Visual Genome's numbers of objects; words as frequent as in a text (Zipf)."""
+    rng = np.random.default_rng(seed)
+    frequency = {n: (1 / np.arange(1, n + 1)) / (1 / np.arange(1, n + 1)).sum() for n in (ENTITIES, PREDICATES)}
+    records = []
+    for image in range(count):
+        number = max(2, rng.poisson(OBJECTS))
+        sides = np.exp(rng.normal(4.3, 0.8, (number, 2))).clip(8, 590).astype(int)
+        corners = (rng.random((number, 2)) * ([800, 600] - sides)).astype(int)
+        names = rng.choice(ENTITIES, number, p=frequency[ENTITIES])
+        objects = [
+            ObjectRecord(i, int(x), int(y), int(w), int(h), f"entity {name}")
+            for i, ((x, y), (w, h), name) in enumerate(zip(corners, sides, names, strict=True))
+        ]
+        for i in rng.integers(number, size=ATTRIBUTED):
+            objects[i].attributes.append(f"attribute {rng.integers(20) * 50 + names[i] % 50}")
+        ends = rng.integers(number, size=(RELATIONSHIPS, 2))
+        words = rng.choice(PREDICATES, RELATIONSHIPS, p=frequency[PREDICATES])
+        edges = [
+            RelationshipRecord(i, f"predicate {word}", int(s), int(o))
+            for i, ((s, o), word) in enumerate(zip(ends, words, strict=True))
+        ]
+        records.append(ImageRecord(f"{image}.jpg", Labels(image, objects, edges)))
+    return records
+
+
+def make_graph(records: list[ImageRecord]) -> SemanticActionGraph:
+    """The semantic action graph of what is annotated, with the paper's vocabulary, seen or not."""
+    attributes, predicates = [], []
+    for record in records:
+        names = [int(thing.name.split()[1]) for thing in record.labels.objects]
+        for name, thing in zip(names, record.labels.objects, strict=True):
+            attributes += [(name, int(word.split()[1])) for word in thing.attributes]
+        for edge in record.labels.relationships:
+            predicates.append((names[edge.subject_id], int(edge.predicate.split()[1]), names[edge.object_id]))
+    counted = (np.unique(np.array(edges), axis=0, return_counts=True) for edges in (attributes, predicates))
+    return SemanticActionGraph(
+        [f"entity {i}" for i in range(ENTITIES)],
+        [f"attribute {i}" for i in range(ATTRIBUTES)],
+        [f"predicate {i}" for i in range(PREDICATES)],
+        *(np.column_stack([edges, count]) for edges, count in counted),
+    )
+
+
+def make_features(records: list[ImageRecord], dimension: int = FEATURES) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What `FeatureCache` gives for an image name once it has read it: (D,) of the image, (n, D) of its boxes."""
+    rng = np.random.default_rng(1)
+    return {
+        record.image_name: (
+            rng.random(dimension, dtype=np.float32),
+            rng.random((len(record.labels.objects), dimension), dtype=np.float32),
+        )
+        for record in records
+    }
+
+
+@dataclasses.dataclass
+class RandomEncoder:
+    """In place of a skip-thought encoder: a random vector for each phrase."""
+
+    dimension: int = PHRASE
+
+    def encode(self, phrases: list[str]) -> np.ndarray:
+        """(n, dimension) float32."""
+        rng = np.random.default_rng(len(phrases))
+        return rng.standard_normal((len(phrases), self.dimension), dtype=np.float32)
+
+
+def make_trainer(
+    records: Sequence[ImageRecord],
+    graph: SemanticActionGraph,
+    model: ModelOptions,
+    learning: LearningOptions,
+    device: torch.device,
+    capacity: int = 20_000,
+) -> Trainer:
+    """What main.py makes of the paper's setting: environment, network, RMSProp, replay."""
+    torch.manual_seed(0)
+    features = make_features(records, model.feature_dimension) if model.feature_dimension else None
+    phrases = PhraseStore(RandomEncoder(model.phrase_dimension)) if model.phrase_dimension else None
+    scenes = SceneSet(records, graph)
+    network, target = (QNetwork(model, graph).to(device) for _ in range(2))
+    encoder = StateEncoder(scenes, model, PhraseKeys(graph), features, phrases)
+    agent = Agent(network, encoder, ActionSetMaker(graph, ActionSetOptions()), device)
+    env = SceneGraphEnvironment(scenes, graph, learning.batch_size, Rules())
+    learner = Learner(agent, target, RMSProp(network.parameters(), lr=0.0007), learning)
+    return Trainer(env, learner, ReplayMemory(capacity, learning.batch_size, env.dtype))
