@@ -29,14 +29,15 @@ ROWS: dict[str, list[str]] = {
     "squared reward loss": ["--reward_loss", "squared"],
     "squared, action taken": ["--reward_loss", "squared", "--learn_from", "taken"],
     "no adaptive action sets": ["--no-use_adaptive_action_sets"],
-    "action sets of seen phrases": ["--predicate_action_set", "phrase"],
+    "action sets of seen phrases": ["--use_adaptive_action_sets", "--predicate_action_set", "phrase"],
+    "action sets of seen words": ["--use_adaptive_action_sets", "--predicate_action_set", "word"],
     "no ambiguity-aware mining": ["--no-use_ambiguity_aware_mining"],
     "reward of new objects": ["--next_object_reward", "new_object"],
     "5 objects a subject": ["--maximum_objects_per_subject", "5"],
     "neighbour factor 1": ["--neighbour_factor", "1"],
     "neighbour factor 0.5": ["--neighbour_factor", "0.5"],
     "the paper's walk": ["--neighbour_factor", "0.5", "--maximum_objects_per_subject", "5",
-                         "--next_object_reward", "new_object", "--predicate_action_set", "phrase"],
+                         "--next_object_reward", "new_object", "--use_adaptive_action_sets"],
     "no history phrases": ["--no-use_skip_thought"],
 }  # fmt: skip
 TASKS = ("relationship", "relationship_k1", "phrase", "zero_shot_relationship", "predicate", "attribute")
