@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         read_bytes(path, cure)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError, OSError) as error:
+    except Exception as error:  # a damaged pickle can raise almost anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: is not a checkpoint of main.py ({reason}); {cure}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:

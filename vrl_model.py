@@ -292,6 +292,19 @@ class Judgement(NamedTuple):
     predicate_confidence: torch.Tensor  # (n, P)
 
 
+def chance_of_reward(q: torch.Tensor, allowed: torch.Tensor, rewards: tuple[float, float]) -> torch.Tensor:
+    """How likely each action is right, from its Q: (n, k), bool (n, k) -> (n, k) in [0, 1].
+
+    Q is the reward plus the value of what follows, which is nearly the same for all actions of a state. Most of them
+    are wrong, so the median of the set is about the low reward plus that value; what Q is above it tells the chance.
+    """
+    if not q.shape[1]:
+        return q
+    low, high = rewards
+    median = q.masked_fill(~allowed, torch.nan).nanmedian(dim=1, keepdim=True).values
+    return ((q - median) / (high - low)).nan_to_num(0).clamp(0, 1)
+
+
 class Agent:
     """Chooses action triples from the adaptive action sets by the network's Q values."""
 
@@ -303,8 +316,16 @@ class Agent:
         with torch.inference_mode():
             outputs, future = self.network(*self.encoder(states, self.device))
             q = self.network.q_values(outputs, future)
-            attribute, predicate = (torch.sigmoid(z) for z in outputs[:2])
+            if future is not None:
+                return Judgement(q, torch.sigmoid(outputs[0]), torch.sigmoid(outputs[1]))
+            allowed = (torch.from_numpy(mask).to(self.device) for mask in self.action_sets(states)[:2])
+            attribute, predicate = map(chance_of_reward, q[:2], allowed, self.network.rewards[:2])
             return Judgement(q, attribute, predicate)
+
+    def q_values(self, states: np.ndarray) -> QValues:
+        """Q of every action in n states, without gradients."""
+        with torch.inference_mode():
+            return self.network.q_values(*self.network(*self.encoder(states, self.device)))
 
     def act(self, states: np.ndarray, epsilon: float, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """epsilon-greedy: each action of the triple is random with probability epsilon.
@@ -315,7 +336,7 @@ class Agent:
         sets = self.action_sets(states)
         triple = [random_action(allowed, uniform[:, 2 * i + 1]) for i, allowed in enumerate(sets)]
         if epsilon < 1:
-            for i, (q, allowed) in enumerate(zip(self(states).q, sets, strict=True)):
+            for i, (q, allowed) in enumerate(zip(self.q_values(states), sets, strict=True)):
                 best = greedy(q, torch.from_numpy(allowed).to(self.device)).cpu().numpy()
                 triple[i] = np.where(uniform[:, 2 * i] < epsilon, triple[i], best)
         return triple[0], triple[1], triple[2]

@@ -17,6 +17,7 @@ from vrl_model import (
     ModelOptions,
     QNetwork,
     box_geometry,
+    chance_of_reward,
     greedy,
     random_action,
 )
@@ -411,3 +412,13 @@ def test_the_same_seed_makes_the_same_network():
         torch.manual_seed(3)
         networks.append(QNetwork(ModelOptions(use_box_geometry=True, fusion_sizes=(8,)), street_graph()))
     assert all(torch.equal(a, b) for a, b in zip(*(n.parameters() for n in networks), strict=True))
+
+
+def test_the_chance_of_a_reward_is_what_q_is_above_the_median_of_its_action_set():
+    """By hand: rewards -1 and 1, what follows is worth 3: wrong actions have Q 2, a sure one 4, an even chance 3."""
+    q = torch.tensor([[2.0, 4.0, 3.0, 2.0, 2.0, 99.0], [5.0, 5.0, 5.0, 5.0, 5.0, 5.0]])
+    allowed = torch.tensor([[True] * 5 + [False], [False] * 6])
+    chance = chance_of_reward(q, allowed, (-1.0, 1.0))
+    assert chance[0, :5].tolist() == [0, 1, 0.5, 0, 0]
+    assert chance[1].tolist() == [0] * 6, "an empty set has no chance"
+    assert chance_of_reward(torch.zeros(2, 0), torch.zeros(2, 0, dtype=torch.bool), (-1.0, 1.0)).shape == (2, 0)
