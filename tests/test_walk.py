@@ -151,7 +151,7 @@ def test_the_agents_confidences_rise_with_q_between_zero_and_one(reward_loss):
         assert (by_q.diff(dim=1) >= 0).all()
         assert ((confidence >= 0) & (confidence <= 1)).all()
     found = walk(agent, SETS, scenes, GRAPH, Rules(), [0], predicates_per_pair=3)
-    assert [row[0] for row in said(found.relationships)][:2] == ["person riding bicycle", "person next to bicycle"]
+    assert said(found.relationships)[0][0] == "person riding bicycle"
 
 
 @pytest.mark.parametrize("policy", ["agent", "frequency", "random"])
