@@ -45,7 +45,10 @@ PRESETS["sample"] = PRESETS["best"] | {
     "image_embedding_model_type": "efficientnet_lite0",
     "use_skip_thought": True,
     "mirror": False,  # pixels are not mirrored
-    "num_epochs": 6,
+    "target_averaging": 0.99,  # a short training
+    "use_adaptive_action_sets": True,
+    "predicate_action_set": "word",
+    "num_epochs": 5,
     "batch_size": 128,
 }
 
