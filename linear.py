@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 LARGE = 2**18  # weights from which the layout pays
+ROWS = 64  # of the weights' gradient at once: what is computed stays in the processor until it is written
 
 
 class Linear(nn.Linear):
@@ -42,11 +43,13 @@ class _WeightTimesInput(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor, None]:
         x, weight = ctx.saved_tensors
         gradient = gradient.T.contiguous()  # (outputs, n)
-        of_input = (weight.T @ gradient).T if ctx.needs_input_grad[0] else None
+        of_input = gradient.T @ weight if ctx.needs_input_grad[0] else None
         if weight.grad is not None:  # this gradient is added to it
             of_weight = gradient @ x
         else:
             if not ctx.spare:
                 ctx.spare.append(torch.empty_like(weight))
-            of_weight = torch.mm(gradient, x, out=ctx.spare[0]).detach()
+            of_weight = ctx.spare[0].detach()
+            for rows, out in zip(gradient.split(ROWS), of_weight.split(ROWS), strict=True):
+                torch.mm(rows, x, out=out)
         return of_input, of_weight, gradient.sum(dim=1), None
