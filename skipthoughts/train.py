@@ -174,7 +174,7 @@ def make_parser() -> argparse.ArgumentParser:
     option("--dim_word", "numbers of a word's vector", type=int, default=64)
     option("--num_epochs", "passes over the sentences", type=int, default=10)
     option("--batch_size", "sentences an update", type=int, default=128)
-    option("--learning_rate", "of Adam", type=float, default=0.001)
+    option("--learning_rate", "of Adam; take 0.001 for vectors of thousands", type=float, default=0.003)
     option("--seed", "of the first parameters and of the order", type=int, default=0)
     option("--device", "cpu or cuda", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --output")
