@@ -216,7 +216,7 @@ def test_names_of_files():
     assert list(file_names([Path("x/1.jpg")]).values()) == ["1"]
 
 
-def test_a_hundred_thousand_names_are_quick_and_differ():
-    """Quadratic work would take hours."""
-    paths = [Path(f"{'?*'[i % 2]}{i // 4}.{('jpg', 'png')[i // 2 % 2]}") for i in range(100_000)]
+def test_many_names_are_quick_and_differ():
+    """Quadratic work would take minutes."""
+    paths = [Path(f"{'?*'[i % 2]}{i // 4}.{('jpg', 'png')[i // 2 % 2]}") for i in range(20_000)]
     assert len({name.lower() for name in file_names(paths).values()}) == len(paths)
