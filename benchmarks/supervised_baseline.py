@@ -218,6 +218,9 @@ def run(options: argparse.Namespace) -> None:
     graph = SemanticActionGraph.load(options.graph)
     vectors = entity_vectors(options.entity_vectors, graph)
     train_records, test_records = Split(options.train_data), Split(options.test_data)
+    detected = None
+    if options.detections:
+        detected = DetectedInstances(open_detections(options.detections, graph), graph, ambiguity_aware=False)
     scenes = SceneSet(train_records, graph)
     pairs = all_pairs(scenes)
     right = labels(pairs, scenes, len(graph.predicates))
@@ -229,9 +232,6 @@ def run(options: argparse.Namespace) -> None:
     seconds = time.perf_counter() - start
 
     truth = SceneSet(test_records, graph)
-    detected = None
-    if options.detections:
-        detected = DetectedInstances(open_detections(options.detections, graph), graph, ambiguity_aware=False)
     tested, given = all_pairs(SceneSet(test_records, graph, detected)), annotated_pairs(truth)
     seen = train_triplets(train_records)
     probability = probabilities(classifier, tested, len(graph.predicates))
