@@ -173,7 +173,7 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument("--image_embedding_weights", metavar="FILE", help="local weights for it, in place of a download")
     group.add_argument("--feature_pooling", choices=("roi", "crop"), default="roi", help="pool boxes, or crop each one")
     group.add_argument("--use_skip_thought", action=boolean, default=False, help="history phrases in the state")
-    group.add_argument("--skip_thought_dir", default="skipthoughts/data", help="where the skip-thought files are")
+    group.add_argument("--skip_thought_dir", default="data/skipthoughts", help="where the skip-thought files are")
     group.add_argument("--skip_thought_model", choices=("uni", "bi", "combine"), default="uni", help="which encoder")
     group.add_argument(
         "--use_box_geometry", action=boolean, default=False, help="where the two boxes lie (not in the paper)"
