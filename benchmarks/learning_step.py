@@ -2,12 +2,13 @@
 
     python benchmarks/learning_step.py [--output learning_step_benchmark.json] [--threads N]
 
-Three 4096-d features and a 9600-d history (21 888 numbers a state) -> 4096 -> 2048 -> heads of 1049, 347 and 1751
-actions, 105 million weights; batch 64; RMSProp. An update is `Learner.update`: states made of records, the target
-network's forward pass over the next states (with Double DQN the network's own too), forward and backward pass over
-the states, the optimizer's step. Counted are the products of matrices alone, two operations a weight and state: forward 1,
-target 1, Double DQN 1, gradients of the weights 1, gradients of the layers' inputs 1 but for the first layer, which
-needs none. Product and update are timed in turns, so that a busy machine slows down both.
+Three 4096-d features and a 9600-d history (21 888 numbers a state) -> 4096 -> 2048 -> heads of 1049, 347 and
+1751 actions, 105 million weights; batch 64; RMSProp. An update is `Learner.update`: states made of records, the
+target network's forward pass over the next states (with Double DQN the network's own too), forward and backward
+pass over the states, the optimizer's step. Counted are the products of matrices alone, two operations a weight
+and state: forward 1, target 1, Double DQN 1, gradients of the weights 1, gradients of the layers' inputs 1 but
+for the first layer, which needs none. Product and update are timed in turns, so that a busy machine slows down
+both.
 
 What bounds it: memory. With 64 states, 128 operations are done with a weight that is read; the product of 4096 x 4096
 matrices does 8192. A forward pass comes close to the plain product's rate because `linear.Linear` reads the weights
