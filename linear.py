@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-LARGE = 2**18  # weights from which the layout pays
+LARGE = 2**20  # weights from which the layout pays
 ROWS = 64  # of the weights' gradient at once: what is computed stays in the processor until it is written
 
 

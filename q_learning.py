@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from environment import PENALTY
 from ranks import world_size
-from vrl_model import Agent, QNetwork, greedy, unpacked
+from vrl_model import Agent, QNetwork, greedy, to_device, unpacked
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,12 @@ def epsilon_at(epoch: int, start: float = 1.0, rate: float = 0.045, end: float =
     return max(end, start - rate * epoch)
 
 
+def set_mode(network: QNetwork, training: bool) -> None:
+    """As `network.train(training)`, but free where nothing depends on it: it would walk over all modules."""
+    if network.options.dropout and network.training != training:
+        network.train(training)
+
+
 def max_allowed(q: torch.Tensor, allowed: torch.Tensor, scored_by: torch.Tensor | None = None) -> torch.Tensor:
     """max over the action set, 0 where it is empty: (n, k), bool (n, k) -> (n,).
 
@@ -64,7 +70,10 @@ class Learner:
         self.agent, self.target_network, self.optimizer, self.options = agent, target_network, optimizer, options
         self.updates = 0
         # one process of several averages its gradients with the others'
-        self.trained = DistributedDataParallel(agent.network) if world_size() > 1 else agent.network
+        self.trained = agent.network
+        if world_size() > 1:
+            self.trained = DistributedDataParallel(agent.network, broadcast_buffers=False)
+        self.weights = torch.tensor([1.0, 1.0, options.next_object_loss_weight], device=agent.device)
         target_network.load_state_dict(agent.network.state_dict())
         target_network.requires_grad_(False).eval()
 
@@ -78,18 +87,18 @@ class Learner:
         chooser = agent.network.q_values(*agent.network(*inputs)) if self.options.double_dqn else None
         values = []
         for i, allowed in enumerate(sets):
-            mask = torch.from_numpy(allowed).to(device)
+            mask = to_device(allowed, device)
             values.append(max_allowed(target[i] if chooser is None else chooser[i], mask, target[i]))
-        going = torch.from_numpy(~transitions["done"]).to(device)
+        going = to_device(~transitions["done"], device)
         return self.options.discount_factor * torch.stack(values, dim=1) * going[:, None]
 
     def losses(self, transitions: np.ndarray) -> torch.Tensor:
         """The three losses (attribute, predicate, next object), (3,), each averaged over the transitions."""
         agent, device = self.agent, self.agent.device
-        agent.network.eval()
+        set_mode(agent.network, training=False)
         with torch.no_grad():
             bootstrap = self.bootstrap(transitions)
-        agent.network.train()
+        set_mode(agent.network, training=True)
         states = transitions["state"]
         outputs, future = self.trained(*agent.encoder(states, device))
         if self.options.learn_from == "all":
@@ -97,8 +106,8 @@ class Learner:
             rewards = all_rewards(states, [q.shape[1] for q in outputs], agent.network.rewards)
         else:
             learned, rewards = taken_rewards(transitions, [q.shape[1] for q in outputs])
-        learned = [torch.from_numpy(mask).to(device) for mask in learned]
-        rewards = [torch.from_numpy(reward).to(device) for reward in rewards]
+        learned = [to_device(mask, device) for mask in learned]
+        rewards = [to_device(reward, device) for reward in rewards]
         if future is None:
             losses = [
                 _sum_over(F.mse_loss(q, r + b[:, None], reduction="none"), mask)
@@ -116,7 +125,7 @@ class Learner:
         """One gradient step on a batch of transitions. Returns the three losses, (3,), detached."""
         losses = self.losses(transitions)
         self.optimizer.zero_grad(set_to_none=True)
-        (losses * losses.new_tensor([1, 1, self.options.next_object_loss_weight])).sum().backward()
+        (losses * self.weights).sum().backward()
         self.optimizer.step()
         self.updates += 1
         self._follow()

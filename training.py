@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 import ranks
 from environment import SceneGraphEnvironment
-from q_learning import Learner, jittered, mirror_partners, mirrored
+from q_learning import Learner, jittered, mirror_partners, mirrored, set_mode
 from replay_memory import ReplayMemory
 
 ACT, SAMPLE, JITTER, MIRROR = 0, 1, 2, 3  # streams of random numbers
@@ -115,7 +115,7 @@ class Trainer:
         env, learner = self.env, self.learner
         slots = np.flatnonzero(env.active)
         random = generator(learner.options.seed, ACT, self.steps).random((self.num_slots, 6))[self.mine][slots]
-        learner.agent.network.eval()
+        set_mode(learner.agent.network, training=False)
         actions = learner.agent.act(states, epsilon, random)
         rewards, done = env.step(states, *actions)
         following = np.zeros(env.num_slots, dtype=env.dtype)

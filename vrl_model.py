@@ -68,9 +68,16 @@ class QNetwork(nn.Module):
     them: the expected reward plus a learned value of what follows (see `q_values`).
     """
 
-    def __init__(self, options: ModelOptions, graph: SemanticActionGraph, positive_reward: float = 1.0) -> None:
+    def __init__(
+        self,
+        options: ModelOptions,
+        graph: SemanticActionGraph,
+        positive_reward: float = 1.0,
+        mixed_precision: bool = False,
+    ) -> None:
         super().__init__()
         self.options = options
+        self.mixed_precision = mixed_precision  # products in bfloat16, weights and what comes out in float32
         sizes = (options.state_dimension, *options.fusion_sizes)
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(sizes):
@@ -97,10 +104,12 @@ class QNetwork(nn.Module):
             parts.append(self.categories(categories).flatten(1))
         if self.options.entity_vector_dimension:
             parts.append(self.entity_vectors[categories].flatten(1))
-        hidden = self.fusion(torch.cat(parts, dim=1) if len(parts) > 1 else dense)
-        outputs = [head(hidden) for head in self.heads]
-        # the value of what follows is read off the features that predict rewards, it does not shape them
-        return outputs, None if self.future is None else self.future(hidden.detach())
+        with torch.autocast(dense.device.type, torch.bfloat16, enabled=self.mixed_precision):
+            hidden = self.fusion(torch.cat(parts, dim=1) if len(parts) > 1 else dense)
+            outputs = [head(hidden).float() for head in self.heads]
+            # the value of what follows is read off the features that predict rewards, it does not shape them
+            future = None if self.future is None else self.future(hidden.detach()).float()
+        return outputs, future
 
     def q_values(self, outputs: list[torch.Tensor], future: torch.Tensor | None) -> QValues:
         """Head outputs -> Q. Log-odds z become the expected reward low + (high - low) sigmoid(z), plus the future."""
@@ -119,6 +128,12 @@ def _head(inputs: int, actions: int) -> nn.Linear:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Initializing zero-element tensors")
         return Linear(inputs, actions)
+
+
+def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """The array as a tensor on the device; the program does not wait until it is there."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 class StateEncoder:
@@ -143,10 +158,10 @@ class StateEncoder:
             parts.append(box_geometry(states))
         if self.options.use_pair_context:
             parts.append(states["context"])
-        dense = torch.from_numpy(np.concatenate(parts, axis=1) if parts else np.zeros((len(states), 0), np.float32))
+        dense = np.concatenate(parts, axis=1) if parts else np.zeros((len(states), 0), np.float32)
         pair = np.stack([states["subject_category"], states["object_category"]], axis=1).astype(np.int64)
         pair[pair < 0] = self.keys.num_entities
-        return dense.to(device, non_blocking=True), torch.from_numpy(pair).to(device, non_blocking=True)
+        return to_device(dense, device), to_device(pair, device)
 
     def _features(self, states: np.ndarray) -> np.ndarray:
         """(n, 3 D): the image's, the subject's and the object's features; zero where there is no object."""
@@ -318,7 +333,7 @@ class Agent:
             q = self.network.q_values(outputs, future)
             if future is not None:
                 return Judgement(q, torch.sigmoid(outputs[0]), torch.sigmoid(outputs[1]))
-            allowed = (torch.from_numpy(mask).to(self.device) for mask in self.action_sets(states)[:2])
+            allowed = (to_device(mask, self.device) for mask in self.action_sets(states)[:2])
             attribute, predicate = map(chance_of_reward, q[:2], allowed, self.network.rewards[:2])
             return Judgement(q, attribute, predicate)
 
@@ -336,7 +351,8 @@ class Agent:
         sets = self.action_sets(states)
         triple = [random_action(allowed, uniform[:, 2 * i + 1]) for i, allowed in enumerate(sets)]
         if epsilon < 1:
-            for i, (q, allowed) in enumerate(zip(self.q_values(states), sets, strict=True)):
-                best = greedy(q, torch.from_numpy(allowed).to(self.device)).cpu().numpy()
-                triple[i] = np.where(uniform[:, 2 * i] < epsilon, triple[i], best)
+            masks = [to_device(allowed, self.device) for allowed in sets]
+            best = torch.stack([greedy(q, mask) for q, mask in zip(self.q_values(states), masks, strict=True)])
+            explore = uniform[:, ::2].T < epsilon
+            triple = np.where(explore, triple, best.cpu().numpy())  # the one place that waits for the device
         return triple[0], triple[1], triple[2]

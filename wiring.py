@@ -92,7 +92,7 @@ def make_parts(arguments: argparse.Namespace, device: torch.device) -> Parts:
 def make_network(parts: Parts) -> QNetwork:
     """A Q network with fresh weights from --seed."""
     torch.manual_seed(parts.arguments.seed)
-    network = QNetwork(parts.model, parts.graph, parts.arguments.positive_reward)
+    network = QNetwork(parts.model, parts.graph, parts.arguments.positive_reward, parts.arguments.mixed_precision)
     if parts.model.entity_vector_dimension:
         network.entity_vectors[:-1] = torch.from_numpy(entity_vectors(parts.arguments.entity_vectors, parts.graph))
     return network.to(parts.device)
