@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from data.splits import Split
 from environment import SceneGraphEnvironment
 from formats import InputError, atomic_write
 from learning_curve import draw_learning_curves
+from optimizers import RMSProp
 from options import RUN_FLAGS
 from proposals import detections_of_split
 from q_learning import Learner, LearningOptions, epsilon_at
@@ -38,6 +39,9 @@ from wiring import (
     make_scenes,
 )
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
 LOG_COLUMNS = (
     "epoch", "transitions", "epsilon", "reward", "loss", "loss_attribute", "loss_predicate", "loss_entity", "seconds",
     "transitions_per_second", "validation_relationship_R50", "validation_relationship_R100",
@@ -45,7 +49,8 @@ LOG_COLUMNS = (
 )  # fmt: skip
 
 
-OPTIMIZERS = {"rmsprop": torch.optim.RMSprop, "adamw": torch.optim.AdamW}
+OPTIMIZERS = {"rmsprop": RMSProp, "adamw": torch.optim.AdamW}
+SHOW_SECONDS = 1.0  # between two looks at the loss, which wait for the device
 
 
 class Stopped(Exception):
@@ -115,12 +120,15 @@ class Training:
         self.best = -1.0
         self.within_epoch = False
         self.stop_requested = False
-        self.saved_at = time.monotonic()
+        self.saved_at = self.shown_at = time.monotonic()
+        self.epsilon = arguments.epsilon
+        self.bar = tqdm(disable=True)
+        self.events: SummaryWriter | None = None
 
     # ---- checkpoints
 
     def save(self) -> None:
-        """Write last.pt: with it the run goes on bit for bit."""
+        """Write last.pt: with it the run goes on bit for bit. Raises InputError when the disk is full."""
         trainers = ranks.gather(self.trainer.state_dict())
         if ranks.rank() == 0:
             content = self._origin() | {
@@ -142,6 +150,8 @@ class Training:
     def resume(self) -> None:
         """Take up the run of last.pt. Raises InputError when it was another run."""
         path = self.output / "last.pt"
+        if not path.exists():
+            raise InputError(f"{path}: no such file, so there is no run to go on with; leave --resume out")
         saved = load_checkpoint(path)
         check_description(self.parts, saved["description"], path)
         now = vars(self.parts.arguments)
@@ -156,51 +166,98 @@ class Training:
         self.learner.optimizer.load_state_dict(saved["optimizer"])
         self.trainer.load_state_dict(saved["trainers"][ranks.rank()])
         self.rows, self.best, self.within_epoch = saved["rows"], saved["best"], saved["within_epoch"]
+        if ranks.rank() == 0:
+            done, wanted = self.trainer.epoch, self.parts.arguments.num_epochs
+            if done >= wanted:
+                print(f"{path}: all {done} epochs are done; for more raise --num_epochs")
+            else:
+                print(f"Going on from {path}: {done} of {wanted} epochs done")
 
     def _pause(self) -> None:
-        """Between two steps: the learning rate, a checkpoint when it is time, the end when the user asked for it."""
+        """Between two steps: learning rate and display, a checkpoint when it is time, the end when the user asked."""
         arguments = self.parts.arguments
         if arguments.learning_rate_decay:
             for group in self.learner.optimizer.param_groups:
                 group["lr"] = arguments.learning_rate * (1 - self.trainer.progress() / arguments.num_epochs)
-        due = time.monotonic() - self.saved_at > 60 * self.parts.arguments.checkpoint_minutes and ranks.rank() == 0
-        if ranks.world_size() > 1:
-            flags = ranks.total(torch.tensor([int(self.stop_requested), int(due)]))
-            stop, due = bool(flags[0]), bool(flags[1])
-        else:
-            stop = self.stop_requested
+        now = time.monotonic()
+        if now - self.shown_at > SHOW_SECONDS and not (self.bar.disable and self.events is None):
+            self._show()
+            self.shown_at = now
+        stop, due = self._agreed(self.stop_requested, now - self.saved_at > 60 * arguments.checkpoint_minutes)
         if stop or due:
             self.save()
         if stop:
             raise Stopped
 
+    def _agreed(self, stop: bool, due: bool) -> tuple[bool, bool]:
+        """What all ranks do together: stop when any was asked to, save when rank 0's clock says so."""
+        if ranks.world_size() > 1:
+            stop, due = ranks.total(torch.tensor([stop, due and ranks.rank() == 0], dtype=torch.int32)).tolist()
+        return bool(stop), bool(due)
+
+    # ---- watching
+
+    def _open_events(self) -> None:
+        """TensorBoard events, over the transitions made; what a killed run wrote after its checkpoint is dropped."""
+        from torch.utils.tensorboard import SummaryWriter  # takes seconds to import
+
+        self.events = SummaryWriter(str(self.output / "tensorboard"), purge_step=self._transitions() + 1)
+
+    def _transitions(self) -> int:
+        """Made in this run."""
+        within = self.trainer.sums.transitions if self.within_epoch else 0
+        return within + sum(row["transitions"] for row in self.rows)
+
+    def _show(self) -> None:
+        """How this epoch goes, on the progress bar and in TensorBoard."""
+        values = self.trainer.so_far()
+        rate = values["transitions_per_second"]
+        self.bar.set_postfix_str(
+            f"ε {self.epsilon:.3g}, reward {values['reward']:.2f}, loss {values['loss']:.3g}, {rate:.0f} transitions/s"
+        )
+        if self.events is not None:
+            for name, value in values.items():
+                self.events.add_scalar(f"within_epoch/{name}", value, self._transitions())
+
     # ---- the run
 
     def run(self) -> None:
-        """Train until --num_epochs are done. Ctrl-C ends with a checkpoint."""
+        """Train until --num_epochs are done. Ctrl-C ends with a checkpoint; a second one ends at once."""
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, self._request_stop)
+        if self.parts.arguments.tensorboard and ranks.rank() == 0:
+            self._open_events()
+        try:
+            self._run_epochs()
+        finally:
+            if self.events is not None:
+                self.events.close()
+
+    def _run_epochs(self) -> None:
         arguments, trainer = self.parts.arguments, self.trainer
         while trainer.epoch < arguments.num_epochs:
-            epsilon = epsilon_at(trainer.epoch, arguments.epsilon, arguments.epsilon_anneal_rate, arguments.epsilon_end)
+            self.epsilon = epsilon_at(
+                trainer.epoch, arguments.epsilon, arguments.epsilon_anneal_rate, arguments.epsilon_end
+            )
             if not self.within_epoch:
                 trainer.begin_epoch(self.images)
                 self.within_epoch = True
             title = f"epoch {trainer.epoch + 1}/{arguments.num_epochs}"
             quiet = None if ranks.rank() == 0 else True
-            with tqdm(total=len(self.images), desc=title, unit="image", disable=quiet) as bar:
-                trainer.run_epoch(epsilon, bar, self._pause)
+            with tqdm(total=len(self.images), desc=title, unit="image", disable=quiet) as self.bar:
+                trainer.run_epoch(self.epsilon, self.bar, self._pause)
             self.within_epoch = False
-            self._end_epoch(epsilon)
-            if self.stop_requested:
+            self._end_epoch()
+            if self._agreed(self.stop_requested, False)[0] and trainer.epoch < arguments.num_epochs:
                 raise Stopped
 
     def _request_stop(self, *_: Any) -> None:
         self.stop_requested = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def _end_epoch(self, epsilon: float) -> None:
+    def _end_epoch(self) -> None:
         network = self.learner.best_network.eval()
-        row = {"epoch": self.trainer.epoch, "epsilon": epsilon} | self.trainer.sums.row()
+        row = {"epoch": self.trainer.epoch, "epsilon": self.epsilon} | self.trainer.sums.row()
         found: list[Found] = []
         if len(self.validation_images):
             walker = make_agent(self.parts, network, self.validation, self.validation_features)
@@ -225,6 +282,10 @@ class Training:
                 save_checkpoint(self.output / "best.pt", self._origin() | {"network": network.state_dict()})
             self._write_log()
             print(summary(row), flush=True)
+        if self.events is not None:
+            for name, value in row.items():
+                if value is not None:
+                    self.events.add_scalar(f"epoch/{name}", value, self._transitions())
         self.save()
 
     def _write_log(self) -> None:

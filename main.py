@@ -56,14 +56,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_writable(arguments.output_dir)
     with ranks.process_group(device):
         if arguments.train:
-            run = Training(make_parts(arguments, device))
-            if arguments.resume:
-                run.resume()
             try:
+                run = Training(make_parts(arguments, device))
+                if arguments.resume:
+                    run.resume()
                 run.run()
             except Stopped:
                 if ranks.rank() == 0:
                     print(f"\nStopped; {run.output / 'last.pt'} is written. Go on with the same command and --resume.")
+                return 130
+            except KeyboardInterrupt:
+                print("\nStopped at once; what was written before stays as it is.", file=sys.stderr)
                 return 130
         path = find_checkpoint(arguments)
         if path is not None and (arguments.test or arguments.predict):

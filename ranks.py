@@ -13,6 +13,8 @@ import torch.distributed as dist
 
 from formats import InputError
 
+LOST = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe")  # in errors of a lost connection
+
 
 def rank() -> int:
     """This process's number, from 0."""
@@ -33,14 +35,24 @@ def world_size() -> int:
 def process_group(device: torch.device, minutes: float = 30) -> Iterator[None]:
     """Join the processes that torchrun started, if it did; leave them at the end.
 
-    minutes: how long a rank waits for the others before the job ends with an error.
+    minutes: how long a rank waits for the others before the job ends with an error. A rank that has lost another
+    one raises InputError: the whole job ends.
     """
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(minutes=minutes))
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(minutes=minutes))
+    me = rank()
     try:
         yield
+    except RuntimeError as error:
+        if not any(word in str(error) for word in LOST):
+            raise
+        raise InputError(
+            f"process {me}: another process of this job is gone, so this one ends too; the first error above or "
+            "torchrun's report says why. Go on with the same command and --resume"
+        ) from None
     finally:
         dist.destroy_process_group()
 

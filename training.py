@@ -79,10 +79,11 @@ class Trainer:
         env, learner, options = self.env, self.learner, self.learner.options
         states = env.states()
         active = self._active()
+        bar.update(self.images_begun - active - bar.n)
         while active:
             pause()
             started = time.perf_counter()
-            states, finished = self._step(states, epsilon)
+            states = self._step(states, epsilon)
             self.steps += 1
             self.credit += active * options.samples_per_transition
             filled = int(ranks.total(torch.tensor(len(self.memory))))
@@ -93,8 +94,8 @@ class Trainer:
                     self.sums.updates += 1
             self.sums.transitions += active
             self.sums.seconds += time.perf_counter() - started
-            bar.update(finished)
             active = self._active()
+            bar.update(self.images_begun - active - bar.n)
         self.sums.losses = ranks.total(self.sums.losses) / ranks.world_size()
         self.sums.reward = ranks.total(torch.from_numpy(self.sums.reward)).numpy()
         self.epoch += 1
@@ -106,12 +107,21 @@ class Trainer:
         ).tolist()
         return active
 
+    def so_far(self) -> dict[str, float]:
+        """Means of this epoch until now, for the eye: reward a step and loss are those of this rank."""
+        row = self.sums.row()
+        return {
+            "reward": row["reward"] * ranks.world_size(),
+            "loss": row["loss"],
+            "transitions_per_second": row["transitions_per_second"],
+        }
+
     def progress(self) -> float:
         """Epochs done, and the share of the images of this one that a walk has begun on."""
         return self.epoch + self.images_begun / max(self.num_images, 1)
 
-    def _step(self, states: np.ndarray, epsilon: float) -> tuple[np.ndarray, int]:
-        """One step of every active slot, into the memory. Returns the next states and how many images ended."""
+    def _step(self, states: np.ndarray, epsilon: float) -> np.ndarray:
+        """One step of every active slot, into the memory. Returns the next states."""
         env, learner = self.env, self.learner
         slots = np.flatnonzero(env.active)
         random = generator(learner.options.seed, ACT, self.steps).random((self.num_slots, 6))[self.mine][slots]
@@ -126,7 +136,7 @@ class Trainer:
         transitions["next_state"] = np.where(done, states, following[slots])
         self.memory.add(slots, transitions)
         self.sums.reward += rewards.sum(axis=0)
-        return next_states, int(done.sum())
+        return next_states
 
     def _sample(self) -> np.ndarray:
         """This rank's part of the next batch of transitions."""

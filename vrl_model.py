@@ -353,6 +353,6 @@ class Agent:
         if epsilon < 1:
             masks = [to_device(allowed, self.device) for allowed in sets]
             best = torch.stack([greedy(q, mask) for q, mask in zip(self.q_values(states), masks, strict=True)])
-            explore = uniform[:, ::2].T < epsilon
+            explore = (uniform[:, ::2] < epsilon).T
             triple = np.where(explore, triple, best.cpu().numpy())  # the one place that waits for the device
         return triple[0], triple[1], triple[2]

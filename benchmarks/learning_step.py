@@ -92,7 +92,7 @@ def filled(trainer: Trainer, transitions: int) -> Trainer:
     trainer.begin_epoch(np.arange(len(trainer.env.scenes)))
     states = trainer.env.states()
     while len(trainer.memory) < transitions:
-        states, _ = trainer._step(states, 1.0)
+        states = trainer._step(states, 1.0)
         trainer.steps += 1
     return trainer
 

@@ -9,8 +9,8 @@ small   no pixels: a state of 1024 numbers (192 for each of four phrases, 128 fo
         1024 -> 512 -> 256, batch 64, Q-learning. On VRD where --vrd names its folder, else on images drawn at random.
 paper   21 888 numbers -> 4096 -> 2048 -> heads of 1049, 347, 1751 actions, batch 64, on images drawn at random.
 
-What bounds it: small, the many short NumPy and PyTorch calls of a step (some 500, each a few microseconds on 64 rows), a
-third of them the environment's; a larger batch, that is more slots, goes faster. Paper, the update (see
+What bounds it: small, the many short NumPy and PyTorch calls of a step, a few microseconds each on 64 rows, and the
+products of the network, about half each; a larger batch, that is more slots, goes faster. Paper, the update (see
 learning_step.py). Wall time counts what else runs on the machine; processor time does not.
 """
 
