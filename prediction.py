@@ -32,7 +32,8 @@ from walk import walk
 from wiring import Parts, detected_instances, make_agent
 
 CHUNK = 8  # photos in memory at a time
-DRAWN_RELATIONSHIPS = 12  # in the pictures; the JSON file has all
+DRAWN_RELATIONSHIPS = 12  # in the pictures, and none that is much less sure than the surest; the JSON file has all
+MUCH_LESS_SURE = 0.1
 LISTED = 10  # relationships printed for a single photo
 
 # What a finished graph depends on, beside MODEL_FLAGS: flags, and files that may be replaced by others.
@@ -204,11 +205,17 @@ class _Walker:
 
 def _write(graph: Graph, photo: Image.Image, target: Path) -> None:
     """The two pictures first: the JSON file says that the image is done."""
-    objects = shown(graph, max_relationships=DRAWN_RELATIONSHIPS)["objects"]
+    worth = worth_drawing(graph)
     with atomic_write(target.with_name(f"{target.name}_boxes.jpg")) as file:
-        draw_boxes(photo, graph, objects).save(file, "JPEG", quality=90)
-    draw_graph(graph, target.with_name(f"{target.name}_graph.png"), max_relationships=DRAWN_RELATIONSHIPS)
+        draw_boxes(photo, graph, shown(graph, **worth)["objects"]).save(file, "JPEG", quality=90)
+    draw_graph(graph, target.with_name(f"{target.name}_graph.png"), **worth)
     write_json(target.with_name(f"{target.name}.json"), graph)
+
+
+def worth_drawing(graph: Graph, most: int = DRAWN_RELATIONSHIPS) -> dict[str, Any]:
+    """What `draw_graph` and `shown` need to know to leave out what the agent hardly believes."""
+    surest = max((edge["score"] for edge in graph["relationships"]), default=0.0)
+    return {"min_score": MUCH_LESS_SURE * surest, "max_relationships": most}
 
 
 def _printable(name: str) -> str:
@@ -218,7 +225,7 @@ def _printable(name: str) -> str:
 
 def _in_words(graph: Graph) -> str:
     names = [f"{thing['name']} {number}" for number, thing in enumerate(graph["objects"], 1)]
-    surest = [graph["relationships"][i] for i in shown(graph, max_relationships=LISTED)["relationships"]]
+    surest = [graph["relationships"][i] for i in shown(graph, **worth_drawing(graph, LISTED))["relationships"]]
     edges = sorted(surest, key=lambda edge: -edge["score"])
     lines = [f"  {names[e['subject']]} - {e['predicate']} - {names[e['object']]}  {e['score']:.2f}" for e in edges]
     return "\n".join([f"{graph['image_name']}: {len(names)} objects. Its surest relationships:", *lines])

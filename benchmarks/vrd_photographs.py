@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from drawing import draw_graph
 from formats import InputError, read_json, reports_input_errors, write_json
 from image_files import list_images, load_image
-from prediction import DRAWN_RELATIONSHIPS
+from prediction import worth_drawing
 from scene_graph_files import read_image_states
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--vrd", type=Path, default=ROOT.parent / "shared" / "vrd", help="VRD's files and photographs")
     parser.add_argument("--output", type=Path, required=True, help="where everything is written")
-    parser.add_argument("--num_epochs", type=int, default=10, help="walks over the 40 photographs")
+    parser.add_argument("--num_epochs", type=int, default=8, help="walks over the 40 photographs")
     arguments = parser.parse_args(argv)
     vrd, output = arguments.vrd, arguments.output
 
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     for i, (annotated, graph) in enumerate(zip(truth, predicted, strict=True)):
         photo = load_image(vrd / "images" / graph["image_name"])
         target = output / "drawings" / f"{i:02d}.png"
-        draw_graph(graph, target, annotated, photo, max_relationships=DRAWN_RELATIONSHIPS)
+        draw_graph(graph, target, annotated, photo, **worth_drawing(graph))
     print(f"\nScene graphs of the {len(predicted)} test photographs drawn beside them: {output / 'drawings'}")
     run("main.py", "--predict", vrd / "images", *files, *boxes, "--preset", "best")
     results = json.loads((output / "results.json").read_text())
