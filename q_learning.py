@@ -72,7 +72,7 @@ class Learner:
         # one process of several averages its gradients with the others'
         self.trained = agent.network
         if world_size() > 1:
-            self.trained = DistributedDataParallel(agent.network, broadcast_buffers=False)
+            self.trained = DistributedDataParallel(agent.network)
         self.weights = torch.tensor([1.0, 1.0, options.next_object_loss_weight], device=agent.device)
         target_network.load_state_dict(agent.network.state_dict())
         target_network.requires_grad_(False).eval()
