@@ -112,7 +112,7 @@ class Training:
             network.parameters(), lr=arguments.learning_rate, weight_decay=arguments.weight_decay
         )
         slots = ranks.share(arguments.batch_size, "--batch_size")
-        env = SceneGraphEnvironment(self.scenes, parts.graph, slots, parts.rules)
+        env = SceneGraphEnvironment(self.scenes, parts.graph, slots, parts.rules, parts.model.use_pair_context)
         capacity = max(arguments.replay_buffer_capacity // ranks.world_size(), 1)
         self.learner = Learner(make_agent(parts, network, self.scenes, features), target, optimizer, learning)
         self.trainer = Trainer(env, self.learner, ReplayMemory(capacity, slots, env.dtype))
@@ -244,7 +244,8 @@ class Training:
                 self.within_epoch = True
             title = f"epoch {trainer.epoch + 1}/{arguments.num_epochs}"
             quiet = None if ranks.rank() == 0 else True
-            with tqdm(total=len(self.images), desc=title, unit="image", disable=quiet) as self.bar:
+            done = trainer.images_done()
+            with tqdm(total=len(self.images), desc=title, unit="image", initial=done, disable=quiet) as self.bar:
                 trainer.run_epoch(self.epsilon, self.bar, self._pause)
             self.within_epoch = False
             self._end_epoch()

@@ -79,7 +79,6 @@ class Trainer:
         env, learner, options = self.env, self.learner, self.learner.options
         states = env.states()
         active = self._active()
-        bar.update(self.images_begun - active - bar.n)
         while active:
             pause()
             started = time.perf_counter()
@@ -94,8 +93,8 @@ class Trainer:
                     self.sums.updates += 1
             self.sums.transitions += active
             self.sums.seconds += time.perf_counter() - started
-            active = self._active()
-            bar.update(self.images_begun - active - bar.n)
+            before, active = self.images_begun - active, self._active()
+            bar.update(self.images_begun - active - before)
         self.sums.losses = ranks.total(self.sums.losses) / ranks.world_size()
         self.sums.reward = ranks.total(torch.from_numpy(self.sums.reward)).numpy()
         self.epoch += 1
@@ -106,6 +105,11 @@ class Trainer:
             torch.tensor([int(self.env.active.sum()), int(self.env.position.sum())])
         ).tolist()
         return active
+
+    def images_done(self) -> int:
+        """How many images of this epoch the slots of all ranks are through with."""
+        active = self._active()
+        return self.images_begun - active
 
     def so_far(self) -> dict[str, float]:
         """Means of this epoch until now, for the eye: reward a step and loss are those of this rank."""

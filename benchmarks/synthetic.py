@@ -109,6 +109,6 @@ def make_trainer(
     network, target = (QNetwork(model, graph).to(device) for _ in range(2))
     encoder = StateEncoder(scenes, model, PhraseKeys(graph), features, phrases)
     agent = Agent(network, encoder, ActionSetMaker(graph, ActionSetOptions()), device)
-    env = SceneGraphEnvironment(scenes, graph, learning.batch_size, Rules())
+    env = SceneGraphEnvironment(scenes, graph, learning.batch_size, Rules(), model.use_pair_context)
     learner = Learner(agent, target, RMSProp(network.parameters(), lr=0.0007), learning)
     return Trainer(env, learner, ReplayMemory(capacity, learning.batch_size, env.dtype))

@@ -235,7 +235,8 @@ def test_filtering_by_word_predicate_and_recall(index):
     assert bar.get_attribute("aria-pressed") == "true"
     assert cards(index) == ["gone.png"]
     index.locator("#clear").click()
-    index.wait_for_function("document.querySelectorAll('.card').length === 6")
+    index.locator(".card").nth(5).wait_for()
+    assert index.locator(".card").count() == 6
 
 
 def test_coming_back_finds_the_filters_again(index):
@@ -266,7 +267,7 @@ def test_thousands_of_cards_come_a_screenful_at_a_time(script, page, tmp_path):
     assert 50 < page.locator(".card").count() < 500
     page.keyboard.press("End")
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    page.wait_for_function("document.querySelectorAll('.card').length > 100")
+    page.locator(".card").nth(100).wait_for(state="attached")
     assert page.locator("#count").inner_text() == "3,000 of 3,000 images"
 
 
