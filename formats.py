@@ -6,6 +6,7 @@ the file, the item and the cure. The scripts print it and exit with status 2.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import functools
@@ -66,6 +67,8 @@ def read_json(path: str | Path, type: Any = Any, cure: str = "check the path") -
 
 def decode_json(data: bytes, name: str | Path, type: Any = Any) -> Any:
     """Decode JSON bytes that came from `name` into `type`. Raises InputError as `read_json`."""
+    if data.startswith(codecs.BOM_UTF8):  # Windows editors write it; spaces in its place keep byte offsets true
+        data = b"   " + data[3:]
     try:
         return msgspec.json.decode(data, type=type)
     except msgspec.ValidationError as error:
@@ -73,9 +76,14 @@ def decode_json(data: bytes, name: str | Path, type: Any = Any) -> Any:
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: is not UTF-8 text at byte {error.start}; save it as UTF-8") from None
     except (msgspec.DecodeError, RecursionError) as error:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in data[:4]:
+            raise InputError(f"{name}: is not UTF-8 text (it looks like UTF-16 or UTF-32); save it as UTF-8") from None
         not_finite = re.search(rb"[:\[,]\s*-?(NaN|Infinity)\b", data)
         cure = f"{not_finite[1].decode()} is no JSON number" if not_finite else "is the file cut off?"
         raise InputError(f"{name}: is not valid JSON: {error}; {cure}") from None
+
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -86,12 +94,15 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     folder cannot be written or the disk is full.
     """
     path = Path(path)
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        encoding = None if "b" in mode else "utf-8"
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with open(descriptor, mode, encoding=encoding) as file:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
+    except OSError as error:
+        if error.errno in _DISK_FULL:
+            raise InputError(f"{path}: the disk is full; the previous file, if any, is untouched") from None
+        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another folder or name") from None
+    try:
+        with open(descriptor, mode, encoding=None if "b" in mode else "utf-8") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -99,11 +110,11 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in _DISK_FULL:
             raise InputError(f"{path}: the disk is full; the previous file, if any, is untouched") from None
-        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
-            raise InputError(f"{path}: cannot be written ({error.strerror}); choose another folder") from None
-        raise
+        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG):
+            raise InputError(f"{path}: cannot be written ({error.strerror}); choose another folder or name") from None
+        raise  # of the caller's own work, not of this file
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
