@@ -29,7 +29,7 @@ class InputError(Exception):
 
 
 def reports_input_errors(main: Callable[..., int | None]) -> Callable[..., int | None]:
-    """Decorate a script's `main`: an `InputError` ends it with one line and status 2."""
+    """Decorate a script's `main`: an `InputError` ends it with one line and status 2, Ctrl-C with one and 130."""
 
     @functools.wraps(main)
     def run(*args: Any, **kwargs: Any) -> int | None:
@@ -41,6 +41,9 @@ def reports_input_errors(main: Callable[..., int | None]) -> Callable[..., int |
         except BrokenPipeError:  # `... | head`
             sys.stderr.close()
             return 1
+        except KeyboardInterrupt:
+            print("\nStopped.", file=sys.stderr)
+            return 130
 
     return run
 
@@ -65,9 +68,10 @@ def read_json(path: str | Path, type: Any = Any, cure: str = "check the path") -
     return decode_json(read_bytes(path, cure), path, type)
 
 
-def decode_json(data: bytes, name: str | Path, type: Any = Any) -> Any:
+def decode_json(data: bytes | msgspec.Raw, name: str | Path, type: Any = Any) -> Any:
     """Decode JSON bytes that came from `name` into `type`. Raises InputError as `read_json`."""
-    if data.startswith(codecs.BOM_UTF8):  # Windows editors write it; spaces in its place keep byte offsets true
+    head = bytes(memoryview(data)[:4])
+    if head.startswith(codecs.BOM_UTF8):  # Windows editors write it; spaces in its place keep byte offsets true
         data = b"   " + data[3:]
     try:
         return msgspec.json.decode(data, type=type)
@@ -76,7 +80,7 @@ def decode_json(data: bytes, name: str | Path, type: Any = Any) -> Any:
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: is not UTF-8 text at byte {error.start}; save it as UTF-8") from None
     except (msgspec.DecodeError, RecursionError) as error:
-        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in data[:4]:
+        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in head:
             raise InputError(f"{name}: is not UTF-8 text (it looks like UTF-16 or UTF-32); save it as UTF-8") from None
         not_finite = re.search(rb"[:\[,]\s*-?(NaN|Infinity)\b", data)
         cure = f"{not_finite[1].decode()} is no JSON number" if not_finite else "is the file cut off?"
@@ -119,6 +123,16 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def check_writable(folder: str | Path, flag: str) -> None:
+    """Make the folder and try to write into it: better now than after hours. Raises InputError naming the flag."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to ({error.strerror}); choose another {flag}") from None
 
 
 def _umask() -> int:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large weights in large pages of memory; PyTorch reads it once
 
@@ -14,7 +12,7 @@ import torch
 
 import ranks
 from engine import Stopped, Training
-from formats import InputError, reports_input_errors
+from formats import InputError, check_writable, reports_input_errors
 from options import MODEL_FLAGS, parse
 from prediction import predict
 from testing import find_checkpoint, read_agent, test
@@ -38,22 +36,12 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def check_writable(folder: str) -> None:
-    """Make the folder and try to write into it: better now than after hours. Raises InputError."""
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written to ({error.strerror}); choose another --output_dir") from None
-
-
 @reports_input_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     arguments = parse(argv)
     device = choose_device(arguments.device)
-    check_writable(arguments.output_dir)
+    check_writable(arguments.output_dir, "--output_dir")
     with ranks.process_group(device):
         if arguments.train:
             try:

@@ -1,10 +1,18 @@
-"""From a score for every class to the few candidates that a detections file keeps."""
+"""What all detectors share: which images they can look at, and the few candidates that they keep of all classes."""
 
 from __future__ import annotations
 
 import torch
+from PIL import Image
 
 from detections import Detections, from_flat
+
+LONGEST_SHAPE = 40  # longer side / shorter side; scaled to a detector's input, less than a cell of it would be left
+
+
+def is_too_thin(image: Image.Image) -> bool:
+    """Whether an image is so thin that no detector can look at it: nothing is found in it."""
+    return max(image.size) > LONGEST_SHAPE * min(image.size)
 
 
 def detections_from_scores(boxes: torch.Tensor, scores: torch.Tensor, threshold: float, margin: float) -> Detections:

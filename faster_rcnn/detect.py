@@ -25,7 +25,7 @@ from tqdm import tqdm
 from data.splits import Split
 from detections import Detections, from_flat, write_detections
 from faster_rcnn import DETECTORS, Detector, load_detector
-from formats import InputError, reports_input_errors
+from formats import InputError, check_writable, reports_input_errors
 from image_files import find_image, list_images, load_image
 
 AMBIGUITY_MARGIN = 0.1  # of ambiguity-aware object mining (Liang et al. 2017, section 3.2)
@@ -237,8 +237,15 @@ def main(argv: list[str] | None = None) -> int:
     if not 0 <= args.threshold <= 1 or args.max_per_image < 1:
         raise InputError("--threshold must lie between 0 and 1, and --max_per_image must be at least 1")
     items = image_items(args.images, args.images_dir)
+    check_writable(Path(args.output).parent, "--output")
     detector = to_device(load_detector(args.detector, args.weights), args.device)
-    count, skipped = detect_to_file(detector, items, args.output, args.threshold, args.max_per_image, args.num_workers)
+    try:
+        count, skipped = detect_to_file(
+            detector, items, args.output, args.threshold, args.max_per_image, args.num_workers
+        )
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on where it was.", file=sys.stderr)
+        return 130
     note = f"; {skipped} do not decode and were skipped" if skipped else ""
     print(f"wrote the detections of {count} images ({len(detector.classes)} classes) to {args.output}{note}")
     return 0

@@ -15,7 +15,7 @@ from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, batched_n
 from torchvision.transforms.functional import pil_to_tensor
 
 from detections import Detections
-from faster_rcnn.candidates import detections_from_scores
+from faster_rcnn.candidates import detections_from_scores, is_too_thin
 
 COCO_WEIGHTS = {
     "fasterrcnn_resnet50_fpn_v2": faster_rcnn.FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1,
@@ -156,12 +156,12 @@ class TorchvisionDetector(nn.Module):
         Here a proposal becomes one box: it takes the place and the score of its best foreground class,
         must reach `threshold`, and competes (suppression at the model's threshold, 0.5) with the boxes
         of the same best class. Its candidates are the classes at most `margin` below the best that
-        also reach `threshold`. At most `maximum` boxes.
+        also reach `threshold`. At most `maximum` boxes. None in an image that is too thin.
         """
         self.eval()
-        results: dict[int, Detections] = {}
+        results = {i: Detections.empty() for i, image in enumerate(images) if is_too_thin(image)}
         # Only images of one size go together: padding to a common size would change what is found.
-        for size in dict.fromkeys(image.size for image in images):
+        for size in dict.fromkeys(image.size for image in images if not is_too_thin(image)):
             rows = [i for i, image in enumerate(images) if image.size == size]
             results.update(zip(rows, self._detect([images[i] for i in rows], threshold, maximum, margin), strict=True))
         return [results[i] for i in range(len(images))]

@@ -6,7 +6,7 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,9 +20,10 @@ from boxes import area, from_xywh
 from data.splits import Split
 from faster_rcnn import DETECTORS, Detector, build_detector, save_detector
 from faster_rcnn.average_precision import mean_average_precision
+from faster_rcnn.candidates import is_too_thin
 from faster_rcnn.detect import default_device, to_device
 from faster_rcnn.weights import load_backbone
-from formats import InputError, atomic_write, reports_input_errors
+from formats import InputError, atomic_write, check_writable, reports_input_errors
 from image_files import find_image, load_image
 from semantic_graph import SemanticActionGraph
 
@@ -45,21 +46,42 @@ RECIPES = {
 }
 BACKBONE_LEARNING_RATE = 0.1  # of the new layers', where the backbone is pretrained
 
+TOLD = 10  # unreadable images that are named
+
 Example = tuple[Image.Image, torch.Tensor, torch.Tensor]  # image, (n, 4) inclusive corners, (n,) class indices
 
 
-class AnnotatedImages(Dataset[Example]):
-    """The images of a split with their boxes; half of them mirrored when `mirror` is set."""
+class AnnotatedImages(Dataset[Example | InputError]):
+    """The images of a split with their boxes; half of them mirrored when `mirror` is set.
+
+    In place of an image that cannot be used stands the InputError that says why; `readable` gathers these
+    in `skipped`.
+    """
 
     def __init__(self, split: Split, images_dir: str | Path, graph: SemanticActionGraph, mirror: bool = False):
+        """Raises InputError when the split is empty, or none of its images is in the folder."""
         self.split, self.images_dir, self.graph, self.mirror = split, images_dir, graph, mirror
+        self.skipped: set[str] = set()
+        if not len(split):
+            raise InputError(f"{split.path}: holds no image; make it with create_graph.py")
+        if not any(find_image(images_dir, record.image_name).is_file() for record in split):
+            raise InputError(f"{images_dir}: has none of the {len(split)} images of {split.path}; check --images_dir")
 
     def __len__(self) -> int:
         return len(self.split)
 
-    def __getitem__(self, index: int) -> Example:
+    def __getitem__(self, index: int) -> Example | InputError:
+        try:
+            return self._example(index)
+        except InputError as error:
+            return error
+
+    def _example(self, index: int) -> Example:
         record = self.split[index]
-        image = load_image(find_image(self.images_dir, record.image_name))
+        path = find_image(self.images_dir, record.image_name)
+        image = load_image(path)
+        if is_too_thin(image):
+            raise InputError(f"{path}: is only {min(image.size)} pixels wide or high and {max(image.size)} long")
         objects = record.labels.objects
         boxes = from_xywh(np.array([(o.x, o.y, o.w, o.h) for o in objects], dtype=np.float64).reshape(-1, 4))
         labels = np.array([self.graph.entity_index(o.name) for o in objects], dtype=np.int64)
@@ -75,13 +97,29 @@ class AnnotatedImages(Dataset[Example]):
         return image, torch.from_numpy(boxes).float(), torch.from_numpy(labels)
 
 
-def _columns(batch: Sequence[Example]) -> tuple[list, list, list]:
-    images, boxes, labels = zip(*batch, strict=True)
-    return list(images), list(boxes), list(labels)
+def _columns(batch: Sequence[Example | InputError]) -> tuple[list, list, list, list[str]]:
+    """Images, boxes, labels, and what is wrong with those that cannot be used."""
+    faults = [str(example) for example in batch if isinstance(example, InputError)]
+    good = [example for example in batch if not isinstance(example, InputError)]
+    images, boxes, labels = zip(*good, strict=True) if good else ((), (), ())
+    return list(images), list(boxes), list(labels), faults
 
 
 def _loader(data: AnnotatedImages, batch_size: int, num_workers: int, shuffle: bool) -> DataLoader:
     return DataLoader(data, batch_size, shuffle=shuffle, num_workers=num_workers, collate_fn=_columns)
+
+
+def readable(
+    batches: Iterable[tuple[list, list, list, list[str]]], skipped: set[str]
+) -> Iterator[tuple[list[Image.Image], list[torch.Tensor], list[torch.Tensor]]]:
+    """Images, boxes and labels of each batch. What is wrong with the others is told once and put into `skipped`."""
+    for images, boxes, labels, faults in batches:
+        for fault in faults:
+            if fault not in skipped and len(skipped) < TOLD:
+                tqdm.write(f"warning: skipped: {fault}", file=sys.stderr)
+            skipped.add(fault)
+        if images:
+            yield images, boxes, labels
 
 
 def validate(detector: Detector, data: AnnotatedImages, batch_size: int, num_workers: int) -> float:
@@ -89,7 +127,8 @@ def validate(detector: Detector, data: AnnotatedImages, batch_size: int, num_wor
 
     def pairs():
         loader = _loader(data, batch_size, num_workers, shuffle=False)
-        for images, boxes, labels in tqdm(loader, "validating", leave=False, disable=None):
+        progress = tqdm(loader, "validating", leave=False, disable=None)
+        for images, boxes, labels in readable(progress, data.skipped):
             for found, truth, wanted in zip(detector.detect(images, maximum=100), boxes, labels, strict=True):
                 yield found, truth.numpy(), wanted.numpy()
 
@@ -98,17 +137,19 @@ def validate(detector: Detector, data: AnnotatedImages, batch_size: int, num_wor
 
 def train_one_epoch(
     detector: Detector,
-    loader: DataLoader,
+    data: AnnotatedImages,
+    batch_size: int,
+    num_workers: int,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
     name: str,
 ) -> float:
-    """One pass over the images; the mean loss. Raises InputError when the loss is not finite any more."""
+    """One pass over the images; the mean loss. Raises InputError when no image is readable, or the loss not finite."""
     detector.train()
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    total = 0.0
-    progress = tqdm(loader, name, disable=None)
-    for step, (images, boxes, labels) in enumerate(progress, 1):
+    total, step = 0.0, 0
+    progress = tqdm(_loader(data, batch_size, num_workers, shuffle=True), name, disable=None)
+    for step, (images, boxes, labels) in enumerate(readable(progress, data.skipped), 1):
         loss = sum(detector.losses(images, boxes, labels).values())
         total += loss.item()
         if not math.isfinite(total):
@@ -119,7 +160,9 @@ def train_one_epoch(
         optimizer.step()
         schedule.step()
         progress.set_postfix(loss=f"{total / step:.3f}")
-    return total / max(len(loader), 1)
+    if not step:
+        raise InputError(f"{data.split.path}: none of its {len(data)} images can be read; see the warnings above")
+    return total / step
 
 
 def make_optimizer(detector: Detector, recipe: Recipe, pretrained: bool) -> torch.optim.Optimizer:
@@ -202,8 +245,8 @@ def train(
     for epoch in range(done + 1, recipe.epochs + 1):
         # A resumed run draws what the uninterrupted one would have drawn.
         torch.manual_seed(seed + epoch)
-        loader = _loader(train_data, recipe.batch_size, num_workers, shuffle=True)
-        loss = train_one_epoch(detector, loader, optimizer, schedule, f"epoch {epoch}/{recipe.epochs}")
+        title = f"epoch {epoch}/{recipe.epochs}"
+        loss = train_one_epoch(detector, train_data, recipe.batch_size, num_workers, optimizer, schedule, title)
         score = validate(detector, validation_data, recipe.batch_size, num_workers)
         if score > best:
             best = score
@@ -213,7 +256,7 @@ def train(
         with atomic_write(checkpoint) as file:
             torch.save(state, file)
         minutes = (time.monotonic() - start) / 60
-        print(f"epoch {epoch}/{recipe.epochs}: loss {loss:.3f}, mAP@0.5 {score:.3f}, {minutes:.1f} min", flush=True)
+        print(f"{title}: loss {loss:.3f}, mAP@0.5 {score:.3f}, {minutes:.1f} min", flush=True)
     return best
 
 
@@ -234,7 +277,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--graph", default="graph.pickle", help="the semantic action graph: its entities are the classes"
     )
-    parser.add_argument("--output", default="detector.pt", help="the trained detector (for vgg16 a name in .h5)")
+    parser.add_argument("--output", help="the trained detector; left out, detector.pt (of vgg16: detector.h5)")
     parser.add_argument(
         "--backbone_weights",
         help="ImageNet weights of the backbone, torchvision's file; `none` for random ones; left out, they are "
@@ -254,9 +297,11 @@ def choose_recipe(args: argparse.Namespace) -> Recipe:
     """The detector's recipe with what the flags change. Raises InputError for numbers that cannot be."""
     given = {"epochs": args.num_epochs, "batch_size": args.batch_size, "learning_rate": args.learning_rate}
     for name, value in given.items():
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             flag = "num_epochs" if name == "epochs" else name
             raise InputError(f"--{flag} {value}: must be greater than 0")
+    if args.num_workers < 0 or args.seed < 0:
+        raise InputError("--num_workers and --seed must not be negative")
     return RECIPES[args.detector]._replace(**{name: value for name, value in given.items() if value is not None})
 
 
@@ -264,14 +309,15 @@ def choose_recipe(args: argparse.Namespace) -> Recipe:
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     recipe = choose_recipe(args)
-    output = Path(args.output)
+    output = Path(args.output or ("detector.h5" if args.detector == "vgg16" else "detector.pt"))
     if (args.detector == "vgg16") != (output.suffix.lower() in (".h5", ".hdf5")):
         raise InputError(f"--output {output}: a vgg16 detector is written as .h5, the others as .pt; change its ending")
     graph = SemanticActionGraph.load(args.graph)
-    train_split, validation_split = Split(args.train_data), Split(args.validation_data)
-    for split in (train_split, validation_split):
-        if not len(split):
-            raise InputError(f"{split.path}: holds no image; make it with create_graph.py")
+    train_data = AnnotatedImages(Split(args.train_data), args.images_dir, graph, mirror=True)
+    validation_data = AnnotatedImages(Split(args.validation_data), args.images_dir, graph)
+    check_writable(output.parent, "--output")
+    if output.is_dir():
+        raise InputError(f"--output {output}: is a folder; give the name of a file")
     torch.manual_seed(args.seed)
     detector = build_detector(args.detector, graph.entities)
     pretrained = (args.backbone_weights or "").lower() != "none"
@@ -279,21 +325,27 @@ def main(argv: list[str] | None = None) -> int:
         load_backbone(detector, args.backbone_weights)
     to_device(detector, args.device)
     print(
-        f"training {detector.name} on {len(train_split)} images for {len(detector.classes)} classes, "
+        f"training {detector.name} on {len(train_data)} images for {len(detector.classes)} classes, "
         f"{recipe.epochs} epochs of batches of {recipe.batch_size}"
     )
-    best = train(
-        detector,
-        AnnotatedImages(train_split, args.images_dir, graph, mirror=True),
-        AnnotatedImages(validation_split, args.images_dir, graph),
-        recipe,
-        output,
-        pretrained,
-        args.num_workers,
-        args.seed,
-        args.resume,
-    )
-    print(f"wrote the detector to {output}: mAP@0.5 {best:.3f} on {len(validation_split)} validation images")
+    try:
+        best = train(
+            detector,
+            train_data,
+            validation_data,
+            recipe,
+            output,
+            pretrained,
+            args.num_workers,
+            args.seed,
+            args.resume,
+        )
+    except KeyboardInterrupt:
+        print("\nStopped. The same command with --resume goes on after the last whole epoch.", file=sys.stderr)
+        return 130
+    skipped = len(train_data.skipped | validation_data.skipped)
+    note = f"; {skipped} images cannot be used and were left out" if skipped else ""
+    print(f"wrote the detector to {output}: mAP@0.5 {best:.3f} on {len(validation_data)} validation images{note}")
     return 0
 
 

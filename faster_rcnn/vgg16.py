@@ -17,7 +17,7 @@ from torch import nn
 
 from detections import Detections
 from faster_rcnn import anchors, targets
-from faster_rcnn.candidates import detections_from_scores
+from faster_rcnn.candidates import detections_from_scores, is_too_thin
 
 # fmt: off
 VOC_CLASSES = (
@@ -181,9 +181,13 @@ class VGG16FasterRCNN(nn.Module):
         A proposal bears its best class when that is not the background and scores at least
         `threshold`; one suppression at 0.3 runs over all classes together. Its candidates are the
         classes at most `margin` below the best that also reach `threshold`. At most `maximum` boxes.
+        None in an image that is too thin.
         """
         self.eval()
-        return [self._detect_one(image, threshold, maximum, margin) for image in images]
+        return [
+            Detections.empty() if is_too_thin(image) else self._detect_one(image, threshold, maximum, margin)
+            for image in images
+        ]
 
     def _detect_one(self, image: Image.Image, threshold: float, maximum: int, margin: float) -> Detections:
         pixels, scale = self.preprocess(image)

@@ -7,7 +7,6 @@ A torch file holds {"detector": name, "classes": [names] or None for COCO's, "st
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -82,9 +81,8 @@ def _read_torch_file(path: str | Path, cure: str) -> object:
         read_bytes(path, cure)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: is not a PyTorch file of plain tensors ({reason}); {cure}") from None
+    except Exception:  # a damaged file can make torch.load raise almost anything
+        raise InputError(f"{path}: is not a PyTorch file of plain tensors, or is damaged; {cure}") from None
 
 
 def _load_tensors(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
@@ -143,6 +141,8 @@ def load_detector(name: str | None = None, path: str | Path | None = None) -> De
         detector = TorchvisionDetector(known, classes)
         _load_tensors(detector.model, content["state_dict"], path)
         return detector
+    if not content or not all(isinstance(tensor, torch.Tensor) for tensor in content.values()):
+        raise InputError(f"{path}: does not hold a detector; give what `python -m faster_rcnn.train` wrote")
     if name not in COCO_WEIGHTS:
         raise InputError(f"{path}: does not say which detector it is for; name it with --detector")
     detector = TorchvisionDetector(name)

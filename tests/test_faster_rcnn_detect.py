@@ -1,5 +1,6 @@
 """torchvision's detectors, weights files, detection into a file, training: end to end on tiny images."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ import faster_rcnn.train
 from data.splits import ImageRecord, Labels, ObjectRecord, Split, write_split
 from detections import Detections, read_detections
 from faster_rcnn import build_detector, load_detector, save_detector
+from faster_rcnn.candidates import is_too_thin
 from faster_rcnn.detect import decoded, detect_images, detect_to_file, image_items
 from faster_rcnn.torchvision_detectors import TorchvisionDetector
 from faster_rcnn.train import AnnotatedImages
+from faster_rcnn.vgg16 import VGG16FasterRCNN
 from faster_rcnn.weights import load_backbone
 from formats import InputError
 from semantic_graph import SemanticActionGraph
@@ -305,6 +308,33 @@ def test_annotations_are_clipped_and_mirrored(tmp_path):
     assert mirrored == {(0, 2, 4, 5), (15, 2, 19, 5)}
 
 
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_images_that_cannot_be_used_are_left_out_and_told_once(world, tmp_path, capsys, num_workers):
+    shutil.copytree(world / "images", tmp_path / "images")
+    (tmp_path / "images" / "01.png").write_bytes(b"no image")
+    (tmp_path / "images" / "02.png").unlink()
+    Image.new("RGB", (3000, 5)).save(tmp_path / "images" / "03.png")
+    more = ["--images_dir", tmp_path / "images", "--num_epochs", 2, "--batch_size", 2, "--num_workers", num_workers]
+    assert run_train(world, *more, "--output", tmp_path / "d.pt") == 0
+    said = capsys.readouterr()
+    assert "3 images cannot be used and were left out" in said.out
+    assert [said.err.count(f"{name}.png: ") for name in ("00", "01", "02", "03")] == [0, 1, 1, 1]
+    for name in ("00", "01", "03"):
+        (tmp_path / "images" / f"{name}.png").write_bytes(b"no image")
+    assert run_train(world, *more, "--output", tmp_path / "e.pt") == 2
+    assert "train.json: none of its 4 images can be read" in capsys.readouterr().err
+    assert not (tmp_path / "e.pt").exists()
+
+
+@pytest.mark.parametrize("size", [(3000, 5), (5, 3000), (4000, 1), (200, 5)])
+def test_the_thinnest_images(detector, size):
+    vgg16 = VGG16FasterRCNN(NAMES, widths=(4, 4, 4, 4, 4), hidden=8)
+    for each in (detector, vgg16):
+        found = each.detect([images()[0], Image.new("RGB", size)])
+        assert len(found) == 2
+        assert not is_too_thin(Image.new("RGB", size)) or not len(found[1])
+
+
 def run_train(world: Path, *more: str) -> int:
     arguments = ["--train_data", world / "train.json", "--validation_data", world / "validation.json"]
     arguments += ["--images_dir", world / "images", "--graph", world / "graph.pickle", "--num_workers", 0, *more]
@@ -332,8 +362,9 @@ def test_train_resume_and_detect_from_the_command_line(world, tmp_path, monkeypa
         return real(*arguments)
 
     monkeypatch.setattr(faster_rcnn.train, "train_one_epoch", dies_in_the_second)
-    with pytest.raises(KeyboardInterrupt):
-        run_train(world, *common, *parts)
+    capsys.readouterr()
+    assert run_train(world, *common, *parts) == 130
+    assert "with --resume goes on" in capsys.readouterr().err
     monkeypatch.undo()
     assert run_train(world, *common, *parts, "--resume") == 0
     states = [
@@ -359,7 +390,11 @@ def test_train_resume_and_detect_from_the_command_line(world, tmp_path, monkeypa
         (["--learning_rate", "-1"], "--learning_rate -1"),
         (["--detector", "vgg16", "--output", "d.pt"], "written as .h5"),
         (["--backbone_weights", "none.pth"], "no such file"),
-        (["--images_dir", "nowhere"], "no such image"),
+        (["--images_dir", "nowhere"], "nowhere: has none of the 4 images"),
+        (["--output", "/proc/none/d.pt"], "choose another --output"),
+        (["--output", "."], "is a folder"),
+        (["--num_workers", "-1"], "--num_workers"),
+        (["--learning_rate", "nan"], "--learning_rate nan"),
         (["--graph", "nowhere.pickle"], "nowhere.pickle"),
         (["--device", "cuda:77"], "--device"),
     ],
