@@ -1,14 +1,13 @@
 """RMSProp in one pass over the weights.
 
-At the paper's sizes an update moves 105 million weights for a batch of 64, so that the optimizer costs as much time as
-the products of matrices. PyTorch's RMSprop runs seven operations one after the other, each over all of memory. Its
+At the paper's sizes an update moves 105 million weights for a batch of 64, so that the optimizer can cost as much time
+as the products of matrices. PyTorch's RMSprop runs seven operations one after the other, each over all of memory. Its
 Adam has a fused kernel, on CPUs and on CUDA; and Adam that averages no gradients (beta_1 = 0) is RMSProp.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 
@@ -34,19 +33,14 @@ class RMSProp(torch.optim.Adam):
     @torch.no_grad()
     def step(self, closure: Callable[[], torch.Tensor] | None = None) -> torch.Tensor | None:
         """One update of every parameter that has a gradient."""
-        for parameter in (p for group in self.param_groups for p in group["params"] if p.grad is not None):
+        trained = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        for parameter in trained:
             state = self.state[parameter]
             if not state:
                 state["step"] = torch.tensor(LATE, device=parameter.device)
                 state["exp_avg_sq"] = torch.zeros_like(parameter)
             state["exp_avg"] = parameter.grad  # the average of one gradient: no memory of its own
-        return super().step(closure)
-
-    def state_dict(self) -> dict[str, Any]:
-        """As any optimizer's; the gradients are not part of it."""
-        content = super().state_dict()
-        content["state"] = {
-            key: {name: value for name, value in state.items() if name != "exp_avg"}
-            for key, state in content["state"].items()
-        }
-        return content
+        loss = super().step(closure)
+        for parameter in trained:
+            del self.state[parameter]["exp_avg"]
+        return loss
