@@ -33,6 +33,9 @@ STATUS_COLOURS = {"hit": "#0e5a2b", "found": "#0e5a2b", "extra": "#9c1c15", "mis
 STATUS_WORDS = {"hit": "hit", "found": "found", "extra": "not annotated", "missed": "missed"}
 LONGEST_LABEL = 36
 MOST_OBJECTS = 60  # where only the most important is drawn
+MOST_RELATIONSHIPS = 30  # of a predicted graph, unless more are asked for
+MUCH_LESS_SURE = 0.1  # of the surest relationship's score: what scores less is hardly believed
+LONE_OBJECT = 0.5  # of the surest object's score, for an object that no drawn relationship needs
 WIDEST_FAN = 3  # children of an object side by side
 
 
@@ -60,8 +63,9 @@ def shown(graph: Graph, min_score: float | None = None, max_relationships: int |
 
     Scored items under `min_score` are left out, and whatever hangs on such an object. With
     `max_relationships` the most confident ones stay, and of the objects those that they connect; where
-    there are not so many, the most confident other objects stay too, up to 60 in all. Of what is scored, each pair of
-    objects then shows its surest relationship alone and each object its two surest attributes.
+    there are not so many, other objects that are at least half as sure as the surest stay too, up to 60 in all. Of
+    what is scored, each pair of objects then shows its surest relationship alone and each object its two surest
+    attributes.
     """
     good = {
         kind: {
@@ -81,11 +85,21 @@ def shown(graph: Graph, min_score: float | None = None, max_relationships: int |
         attributes = _surest(graph["attributes"], attributes, 2, lambda item: item["object"])
         connected = {links[i][end] for i in relationships[:max_relationships] for end in ("subject", "object")}
         room = MOST_OBJECTS - len(connected) if len(relationships) <= max_relationships else 0
+        sure = LONE_OBJECT * max((item.get("score", 1.0) for item in graph["objects"]), default=0.0)
         others = [i for i in by_confidence(graph["objects"]) if i in objects - connected]
+        others = [i for i in others if graph["objects"][i].get("score", 1.0) >= sure]
         objects = connected | set(others[: max(0, room)])
         relationships = relationships[:max_relationships]
     attributes = [i for i in attributes if graph["attributes"][i]["object"] in objects]
     return {"objects": sorted(objects), "attributes": sorted(attributes), "relationships": sorted(relationships)}
+
+
+def worth_drawing(graph: Graph, most: int = MOST_RELATIONSHIPS) -> dict[str, Any]:
+    """Arguments of `shown` that leave out what is hardly believed of a predicted graph; all of one without scores."""
+    if not any("score" in item for kind in ("objects", "attributes", "relationships") for item in graph[kind]):
+        return {"min_score": None, "max_relationships": None}
+    surest = max((edge.get("score", 1.0) for edge in graph["relationships"]), default=0.0)
+    return {"min_score": MUCH_LESS_SURE * surest, "max_relationships": most}
 
 
 def _surest(items: list[dict], order: list[int], most: int, of: Callable[[dict], Hashable]) -> list[int]:

@@ -21,7 +21,7 @@ from PIL import Image
 from box_drawing import COLOURS, data_uri, text_colour
 from dot_program import escape_xml, to_svg
 from graph_comparison import hits_at, mark
-from graph_dot import SIGNS, STATUS_WORDS, counted, has_boxes, plain_text, scene_graph_dot, shown
+from graph_dot import SIGNS, STATUS_WORDS, counted, has_boxes, plain_text, scene_graph_dot, shown, worth_drawing
 from graph_packing import packed
 from scene_graph_files import Graph
 
@@ -30,7 +30,6 @@ ASSETS = Path(__file__).resolve().parent / "graphviz" / "gallery_assets"
 POLICY = (
     "default-src 'none'; img-src 'self' file: data:; style-src 'self' file:; script-src 'self' file:; base-uri 'none'"
 )
-DRAWN_RELATIONSHIPS = 30  # in a page's graph; its list has them all
 LARGEST_PHOTO_SIDE = 1280
 
 
@@ -71,14 +70,14 @@ def image_page(
 
     photo: the address of the picture, None where there is none. size: (width, height) in the pixels in which the
     boxes are given. head: the template's $policy, $styles, $scripts, $back and $steps. items: what to draw
-    of the graph (`graph_dot.shown`), by default its 30 most confident relationships.
+    of the graph (`graph_dot.shown`), by default what is worth drawing; the lists have all.
     """
     title = plain_text(graph["image_name"] or "scene graph")
     graphs = {"prediction": graph}
     if truth is not None:
         graphs["prediction"], graphs["truth"] = mark(graph, truth)
     titles = {"truth": "Ground truth", "prediction": "Prediction" if truth is not None else "Scene graph"}
-    drawn = {"prediction": items or shown(graph, max_relationships=DRAWN_RELATIONSHIPS)}
+    drawn = {"prediction": items or shown(graph, **worth_drawing(graph))}
     if truth is not None:
         drawn["truth"] = shown(truth)
     shape = 0.75 if truth is not None else 1.2

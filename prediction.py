@@ -20,7 +20,7 @@ from data.splits import ImageRecord, Labels
 from drawing import draw_boxes, draw_graph
 from faster_rcnn.detect import decoded
 from formats import InputError, atomic_write, read_json, safe_file_name, write_json
-from graph_dot import shown
+from graph_dot import shown, worth_drawing
 from image_files import list_images
 from options import MODEL_FLAGS
 from proposals import PhotoBoxes
@@ -32,8 +32,7 @@ from walk import walk
 from wiring import Parts, detected_instances, make_agent
 
 CHUNK = 8  # photos in memory at a time
-DRAWN_RELATIONSHIPS = 12  # in the pictures, and none that is much less sure than the surest; the JSON file has all
-MUCH_LESS_SURE = 0.1
+DRAWN_RELATIONSHIPS = 12  # in the pictures, and none that is hardly believed; the JSON file has all
 LISTED = 10  # relationships printed for a single photo
 
 # What a finished graph depends on, beside MODEL_FLAGS: flags, and files that may be replaced by others.
@@ -83,6 +82,8 @@ def predict(parts: Parts) -> None:
     total, made, skipped = _add_up(len(names), len(todo) - len(skipped), skipped)
     if ranks.rank():
         return
+    if len(skipped) == total:
+        raise InputError(f"{source}: none of the {total} images can be used; the first: {skipped[0]}")
     if len(names) == 1 and todo and not skipped:
         print(_in_words(found[0]))
     for line in skipped:
@@ -205,17 +206,11 @@ class _Walker:
 
 def _write(graph: Graph, photo: Image.Image, target: Path) -> None:
     """The two pictures first: the JSON file says that the image is done."""
-    worth = worth_drawing(graph)
+    worth = worth_drawing(graph, DRAWN_RELATIONSHIPS)
     with atomic_write(target.with_name(f"{target.name}_boxes.jpg")) as file:
         draw_boxes(photo, graph, shown(graph, **worth)["objects"]).save(file, "JPEG", quality=90)
     draw_graph(graph, target.with_name(f"{target.name}_graph.png"), **worth)
     write_json(target.with_name(f"{target.name}.json"), graph)
-
-
-def worth_drawing(graph: Graph, most: int = DRAWN_RELATIONSHIPS) -> dict[str, Any]:
-    """What `draw_graph` and `shown` need to know to leave out what the agent hardly believes."""
-    surest = max((edge["score"] for edge in graph["relationships"]), default=0.0)
-    return {"min_score": MUCH_LESS_SURE * surest, "max_relationships": most}
 
 
 def _printable(name: str) -> str:

@@ -8,6 +8,7 @@ The graph may be this program's JSON, written by hand, or Visual Genome's (`scen
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import webbrowser
@@ -17,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from anywher
 
 from drawing import ENDINGS, check_ending, draw_graph
 from formats import reports_input_errors
-from graph_dot import counted, shown
+from graph_dot import MOST_RELATIONSHIPS, counted, shown, worth_drawing
 from image_files import load_image
 from scene_graph_files import read_graph
 
@@ -36,27 +37,40 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--image", type=Path, help="its photo, shown with the boxes")
     parser.add_argument("--ground_truth", type=Path, help="the annotated graph: shows what is right, wrong, missed")
     parser.add_argument("--output", type=Path, help=f"picture, {', '.join(ENDINGS)} (default: beside the graph, .html)")
-    parser.add_argument("--min_score", type=float, help="leave out what scores less (default: nothing)")
-    parser.add_argument("--max_relationships", type=int, help="draw only the most confident ones (default: all)")
+    parser.add_argument(
+        "--min_score",
+        type=float,
+        help="leave out what scores less (default: a tenth of the surest relationship's score; 0 draws all)",
+    )
+    parser.add_argument(
+        "--max_relationships",
+        type=int,
+        help=f"draw only the most confident ones (default: {MOST_RELATIONSHIPS}; of a graph without scores all)",
+    )
     parser.add_argument("--no-open", dest="open", action="store_false", help="do not open the picture")
     arguments = parser.parse_args(argv)
     if arguments.max_relationships is not None and arguments.max_relationships < 1:
         parser.error("--max_relationships must be at least 1")
+    if arguments.min_score is not None and not math.isfinite(arguments.min_score):
+        parser.error("--min_score must be a number")
 
     output = arguments.output or arguments.graph.with_suffix(".html")
     check_ending(output)
     graph = read_graph(arguments.graph)
+    limits = worth_drawing(graph)
+    limits |= {name: getattr(arguments, name) for name in limits if getattr(arguments, name) is not None}
     draw_graph(
         graph,
         output,
         read_graph(arguments.ground_truth) if arguments.ground_truth else None,
         load_image(arguments.image) if arguments.image else None,
-        arguments.min_score,
-        arguments.max_relationships,
+        **limits,
     )
-    drawn = shown(graph, arguments.min_score, arguments.max_relationships)
-    counts = ", ".join(counted(len(drawn[kind]), kind.removesuffix("s")) for kind in drawn)
-    print(f"Drew {counts}: {output.resolve()}")
+    counts = []
+    for kind, drawn in shown(graph, **limits).items():
+        part = f"{len(drawn):,} of " if len(drawn) < len(graph[kind]) else ""
+        counts.append(part + counted(len(graph[kind]), kind.removesuffix("s")))
+    print(f"Drew {', '.join(counts)}: {output.resolve()}")
     if arguments.open and has_display():
         webbrowser.open(output.resolve().as_uri())
 

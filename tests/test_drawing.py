@@ -192,10 +192,16 @@ def test_max_relationships_shows_the_surest_of_each_pair_and_two_attributes_of_e
 
 
 def test_of_very_many_objects_the_connected_and_the_most_confident_are_drawn():
-    graph = graph_of([thing(str(i), score=i / 100) for i in range(80)])
+    graph = graph_of([thing(str(i), score=0.5 + i / 200) for i in range(80)])
     graph["relationships"] = [{"predicate": "on", "subject": 0, "object": 1}]
     assert shown(graph, max_relationships=5)["objects"] == [0, 1, *range(22, 80)]
     assert len(shown(graph)["objects"]) == 80
+
+
+def test_unsure_objects_are_drawn_only_where_a_relationship_needs_them():
+    graph = graph_of([thing(str(i), score=score) for i, score in enumerate((0.1, 0.1, 0.8, 0.4, 0.39))])
+    graph["relationships"] = [{"predicate": "on", "subject": 0, "object": 1}]
+    assert shown(graph, max_relationships=5)["objects"] == [0, 1, 2, 3]
 
 
 def nodes_of(markup: str) -> dict[str, tuple[str, str, str]]:

@@ -10,10 +10,10 @@ from PIL import Image
 from tiny_run import World, copy_of_run, world
 
 import prediction
-from graph_dot import shown
+from graph_dot import shown, worth_drawing
 from image_files import load_image
 from main import main
-from prediction import file_names, worth_drawing
+from prediction import file_names
 from scene_graph_files import checked_graph
 
 
@@ -237,4 +237,4 @@ def test_what_the_agent_hardly_believes_is_not_drawn():
     assert shown(graph, **worth_drawing(graph)) == {"objects": [0, 1, 2], "relationships": [0, 2], "attributes": [0]}
     assert shown(graph, **worth_drawing(graph, 1))["relationships"] == [0]
     nothing = {"objects": things, "relationships": [], "attributes": []}
-    assert shown(nothing, **worth_drawing(nothing))["objects"] == [0, 1, 2, 3]
+    assert shown(nothing, **worth_drawing(nothing))["objects"] == [0, 1, 2]

@@ -67,9 +67,22 @@ def test_limits_are_told(main, tmp_path, capsys):
     path.write_text(json.dumps(graph))
     for option in (["--min_score", "0.5"], ["--max_relationships", "1"]):
         assert not main(["--graph", str(path), "--output", str(tmp_path / "g.svg"), "--no-open", *option])
-        assert "1 relationship:" in capsys.readouterr().out
+        assert "1 of 2 relationships:" in capsys.readouterr().out
         assert ">on<" in (tmp_path / "g.svg").read_text()
         assert ">by<" not in (tmp_path / "g.svg").read_text()
+
+
+def test_of_a_predicted_graph_what_is_hardly_believed_is_left_out(main, tmp_path, capsys):
+    objects = [{"name": f"o{i}", "x": 0, "y": 0, "w": 9, "h": 9, "score": 1} for i in range(50)]
+    edges = [{"predicate": f"p{i:02}", "subject": i, "object": i + 1, "score": 0.9 - i / 50} for i in range(49)]
+    path = tmp_path / "g.json"
+    for scored, drawn in ((True, "31 of 50 objects, 0 attributes, 30 of 49"), (False, "50 objects, 0 attributes, 49")):
+        if not scored:
+            edges = [{key: edge[key] for key in ("predicate", "subject", "object")} for edge in edges]
+            objects = [{"name": item["name"]} for item in objects]
+        path.write_text(json.dumps({"objects": objects, "relationships": edges}))
+        assert not main(["--graph", str(path), "--output", str(tmp_path / "g.svg"), "--no-open"])
+        assert f"Drew {drawn} relationships:" in capsys.readouterr().out
 
 
 def test_ground_truth_shows_hits_and_misses(main, tmp_path):
