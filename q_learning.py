@@ -20,7 +20,8 @@ class LearningOptions:
 
     Not in the paper: learn_from "all" takes the reward of every action of the adaptive set, not of the one
     taken alone. target_averaging a > 0: theta- <- a theta- + (1 - a) theta at every update in place of a copy
-    now and then. box_jitter: corners of the boxes in a batch are moved by this share of their sides.
+    now and then (less than a in the first updates, so that a short training is not mostly its first weights).
+    box_jitter: corners of the boxes in a batch are moved by this share of their sides.
     mirror: half of a batch is learned from as if the images were mirrored.
     """
 
@@ -136,6 +137,7 @@ class Learner:
         """The target network follows the network."""
         averaging = self.options.target_averaging
         if averaging:
+            averaging = min(averaging, (1 + self.updates) / (10 + self.updates))  # soon rid of the first weights
             for slow, fast in zip(self.target_network.parameters(), self.agent.network.parameters(), strict=True):
                 slow.lerp_(fast, 1 - averaging)
         elif self.updates % self.options.target_update_frequency == 0:

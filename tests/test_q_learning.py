@@ -253,13 +253,26 @@ def test_the_target_network_follows_now_and_then():
 
 
 def test_target_averaging():
-    """target_averaging a (not in the paper): theta- <- a theta- + (1 - a) theta at every update."""
+    """target_averaging a (not in the paper): theta- <- b theta- + (1 - b) theta, b -> a in the first updates."""
     made = learner(target_averaging=0.9)
-    before = weights(made.target_network)
-    made.update(steps()[0])
-    expected = 0.9 * before + 0.1 * weights(made.agent.network)
-    assert torch.allclose(weights(made.target_network), expected, atol=1e-6)
+    row = steps()[0]
+    for update in range(100):
+        before = weights(made.target_network)
+        made.update(row)
+        share = min(0.9, (2 + update) / (11 + update))  # of u updates: (1 + u) / (10 + u)
+        expected = share * before + (1 - share) * weights(made.agent.network)
+        assert torch.allclose(weights(made.target_network), expected, atol=1e-6)
+    assert share == 0.9
     assert made.best_network is made.target_network
+
+
+def test_a_short_training_is_not_averaged_with_its_first_weights():
+    made = learner(target_averaging=0.999)
+    start = weights(made.target_network)
+    for _ in range(20):
+        made.update(steps()[0])
+    left = (weights(made.target_network) - weights(made.agent.network)).norm()
+    assert left < 0.5 * (start - weights(made.agent.network)).norm()
 
 
 def test_one_optimizer_moves_all_layers():
