@@ -31,6 +31,7 @@ POLICY = (
     "default-src 'none'; img-src 'self' file: data:; style-src 'self' file:; script-src 'self' file:; base-uri 'none'"
 )
 LARGEST_PHOTO_SIDE = 1280
+PAGE_SCRIPTS = ("lighting.js", "photo.js", "graphs.js", "walk.js", "page.js")  # in this order
 
 
 def asset(name: str) -> str:
@@ -114,7 +115,7 @@ def image_page(
 
 def standalone_page(graph: Graph, truth: Graph | None, image: Image.Image | None, items: dict[str, list[int]]) -> str:
     """The page of one image as one file, with style, script and photo inside."""
-    style, script = asset("gallery.css"), asset("page.js")
+    style, script = asset("gallery.css"), "\n".join(map(asset, PAGE_SCRIPTS))
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'"
     photo = None
     if image is not None:

@@ -24,6 +24,7 @@ from formats import InputError, atomic_write, reports_input_errors, safe_file_na
 from graph_dot import plain_text
 from graph_page import (
     LARGEST_PHOTO_SIDE,
+    PAGE_SCRIPTS,
     POLICY,
     asset,
     extent,
@@ -79,7 +80,7 @@ def make_gallery(
         head = {
             "policy": POLICY,
             "styles": '<link rel="stylesheet" href="../assets/gallery.css">',
-            "scripts": '<script src="../assets/page.js"></script>',
+            "scripts": "\n".join(f'<script src="../assets/{name}"></script>' for name in PAGE_SCRIPTS),
             "back": '<a href="../index.html">All images</a>',
             "steps": _turn(stems, i),
         }
@@ -160,7 +161,7 @@ def _write_index(output: Path, cards: list[dict[str, Any]]) -> None:
     _write(output / "index.html", fill("index.html", policy=POLICY, count=f"{len(cards):,}", scores=scores))
     # A script, since a browser reads no data file from disk.
     _write(output / "index_data.js", f"window.gallery = {script_json({'images': cards, **vocabulary})};\n")
-    for name in ("gallery.css", "page.js", "index.js"):
+    for name in ("gallery.css", "index.js", *PAGE_SCRIPTS):
         _write(output / "assets" / name, asset(name))
 
 

@@ -207,6 +207,15 @@ def test_index_shows_every_image_with_its_recall(index):
     assert "(16 of 34)" in scores, "all hits over all annotated relationships"
 
 
+def test_bars_of_recall_do_not_strike_through_their_labels(index):
+    places = index.eval_on_selector_all(
+        "#bars button",
+        "all => all.map(b => [b.firstChild.getBoundingClientRect().bottom, b.lastChild.getBoundingClientRect().top])",
+    )
+    assert len(places) == 10
+    assert all(bar <= label + 0.5 for bar, label in places)
+
+
 def test_sorting(index):
     index.select_option("#sort", "worst")
     assert cards(index)[0] == "DOG.jpg"
@@ -447,3 +456,20 @@ def test_one_page_by_visualize_needs_no_other_file(page, tmp_path):
     draw_graph({**truth, "objects": [], "attributes": [], "relationships": []}, tmp_path / "empty.html")
     page.goto((tmp_path / "empty.html").as_uri())
     assert page.locator("text=no objects").count() == 1
+
+
+def test_on_a_narrow_screen_everything_stands_in_one_column(page, gallery, tmp_path):
+    from drawing import draw_graph
+
+    draw_graph(riding("r.png")[1], tmp_path / "alone.html", image=Image.new("RGB", (300, 200)))
+    wide = page.viewport_size
+    page.set_viewport_size({"width": 400, "height": 800})
+    for path in (tmp_path / "alone.html", gallery / "pages" / "rider 1.html"):
+        page.goto(path.as_uri())
+        parts = page.eval_on_selector_all(
+            ".look, .panel, .list", "all => all.map(e => e.getBoundingClientRect().width)"
+        )
+        assert len(parts) >= 4
+        assert all(300 < width <= 400 for width in parts)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    page.set_viewport_size(wide)
