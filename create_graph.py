@@ -26,11 +26,11 @@ from data.splits import divide
 from data.visual_genome import read_split_file, read_visual_genome
 from data.vocabulary import Vocabulary, build_graph, choose_vocabulary
 from data.vrd import read_vrd
-from formats import InputError, reports_input_errors, write_json
+from formats import InputError, reports_input_errors, safe_file_name, write_json
+from image_files import EXTENSIONS, image_folders
 from semantic_graph import SemanticActionGraph
 
 SPLITS = ("train", "validation", "test")
-IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -108,9 +108,9 @@ def main(argv: list[str] | None = None) -> int:
     elif arguments.draw:
         from drawing import draw_neighbourhood  # needs a DOT program: imported only when asked for
 
-        output = arguments.output or Path(f"{arguments.word}.svg")
+        output = arguments.output or Path(f"{safe_file_name(arguments.word)}.svg")
         draw_neighbourhood(SemanticActionGraph.load(arguments.draw), arguments.word, output)
-        print(f"The neighbourhood of {arguments.word!r} is drawn in {output}.")
+        print(f"The neighbourhood of {arguments.word!r} is drawn in {output.resolve()}.")
     else:
         with Workers() as workers:
             create(arguments, workers)
@@ -125,6 +125,8 @@ def create(arguments: argparse.Namespace, workers: Workers) -> None:
         raise InputError(f"{directory}: no such folder; give the one with the annotations by --annotations")
     if arguments.dataset == "vg" and (directory / "annotations_train.json").exists():
         raise InputError(f"{directory}: holds VRD, not Visual Genome; give --dataset vrd")
+    if arguments.dataset == "vrd" and (directory / "attributes.json").exists():
+        raise InputError(f"{directory}: holds Visual Genome, not VRD; leave --dataset vrd out")
     if arguments.dataset == "vrd":
         annotations, is_test = read_vrd(directory, arguments.skip_bad_items)
         present = images_present(annotations, arguments.images_dir)
@@ -143,6 +145,8 @@ def create(arguments: argparse.Namespace, workers: Workers) -> None:
     if arguments.graph_from == "train":
         counted[:] = False
         counted[rows[0]] = True
+        if not len(rows[0]):
+            raise InputError("no image is left for training; give a larger --num_train, or --graph_from all")
     vocabulary = choose_vocabulary(annotations, counted, arguments.min_occurances)
     graph = build_graph(annotations, counted)
     output = arguments.output or Path(".")
@@ -173,14 +177,10 @@ def images_present(annotations: Annotations, images_dir: Path | None) -> np.ndar
         return np.ones(len(annotations.image_names), bool)
     if not images_dir.is_dir():
         raise InputError(f"{images_dir}: no such folder; give the one with the images by --images_dir")
-    parts = ("VG_100K", "VG_100K_2")
-    folders = [images_dir, *(images_dir / part for part in parts)]
-    if images_dir.resolve().name in parts:
-        folders += [images_dir.resolve().parent / part for part in parts]
     files: dict[str, str] = {}
-    for folder in folders:
+    for folder in image_folders(images_dir):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path.suffix.lower() in IMAGE_ENDINGS:
+            if path.suffix.lower() in EXTENSIONS:
                 files.setdefault(path.stem, path.name)
     names = [files.get(Path(name).stem) for name in annotations.image_names]
     if not any(names):
@@ -263,9 +263,7 @@ def describe(graph: SemanticActionGraph, word: str | None = None, most: int = 15
         entity, attribute = graph.entity_index(word), graph.attribute_index(word)
         predicate = graph.predicate_index(word)
         if max(entity, attribute, predicate) < 0:
-            raise InputError(
-                f"{word!r} is no word of the graph; --describe without --word shows the most frequent ones"
-            )
+            raise graph.no_such_word(word)
         if entity >= 0:
             lines.append(f"Entity {graph.entities[entity]!r}:")
             lines += _phrases("attributes", attributes[attributes[:, 0] == entity], _attribute_phrase(graph), most)

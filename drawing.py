@@ -5,7 +5,6 @@ Formats by file ending: .svg, .png, .pdf and .html (a page of its own, with the 
 
 from __future__ import annotations
 
-import difflib
 import io
 import re
 from pathlib import Path
@@ -104,10 +103,7 @@ def _neighbourhood(
     }
     kind = next((kind for kind, index in indices.items() if index >= 0), None)
     if kind is None:
-        names = {*graph.entities, *graph.attributes, *graph.predicates}
-        near = difflib.get_close_matches(word.lower(), names, n=4, cutoff=0.5)
-        hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"it has {len(names):,} other names"
-        raise InputError(f"the semantic action graph has no word {word!r}; {hint}")
+        raise graph.no_such_word(word)
     index = indices[kind]
 
     def commonest(edges: np.ndarray, column: int) -> list[list[int]]:

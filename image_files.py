@@ -115,8 +115,15 @@ def find_image(images_dir: str | Path, image_name: str) -> Path:
     name = PureWindowsPath(image_name)  # takes both separators, and drives: safe on every system
     if not name.parts or name.anchor or ".." in name.parts or "\0" in image_name:
         raise InputError(f"{image_name!r} is no image name: it must be a file inside {images_dir}; correct the data")
-    candidates = [images_dir / image_name]
+    candidates = [folder / image_name for folder in image_folders(images_dir)]
+    return next((path for path in candidates if os.path.isfile(path)), candidates[0])
+
+
+def image_folders(images_dir: str | Path) -> list[Path]:
+    """The folders that may hold the images of `images_dir`, itself first, whether they are there or not (SIBLINGS)."""
+    images_dir = Path(images_dir)
+    folders = [images_dir]
     for family in SIBLINGS:
         around = images_dir.parent if images_dir.name in family else images_dir
-        candidates += [around / folder / image_name for folder in family]
-    return next((path for path in candidates if os.path.isfile(path)), candidates[0])
+        folders += [around / folder for folder in family]
+    return folders

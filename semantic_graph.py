@@ -9,6 +9,7 @@ they lie in compressed rows: no query loops over edges.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -174,6 +175,13 @@ class SemanticActionGraph:
     def predicate_index(self, name: str, exact: bool = False) -> int:
         """Index of a predicate name, -1 if unknown. Not exact: folded, and through the alias groups."""
         return _look_up(self._predicate_index, name, exact, self.predicate_aliases)
+
+    def no_such_word(self, word: str) -> InputError:
+        """The error for a word that is neither entity nor attribute nor predicate; it names those spelled like it."""
+        names = sorted({*self.entities, *self.attributes, *self.predicates})
+        near = difflib.get_close_matches(fold_name(word), names, n=4, cutoff=0.5)
+        hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"it has {len(names):,} other names"
+        return InputError(f"the semantic action graph has no word {word!r}; {hint}")
 
     # Batch queries --------------------------------------------------------------------------
 

@@ -288,7 +288,9 @@ def _items(path: Path, layout: _Layout) -> Iterator[tuple[int, int, bytes]]:
             if closed:
                 rest = buffer[begin:].strip() or file.read(1 << 16).strip()
                 if rest:
-                    raise InputError(f"{path}: something follows the end of the list, after byte {offset + begin}")
+                    raise InputError(
+                        f"{path}: something follows the end of the list at byte {offset + begin}; get the file again"
+                    )
                 return
             offset, buffer = offset + begin, buffer[begin:]
             start = offset + len(buffer) - len(buffer.lstrip())
@@ -299,7 +301,8 @@ def _items(path: Path, layout: _Layout) -> Iterator[tuple[int, int, bytes]]:
                 )
             if len(buffer) > MAX_ITEM_BYTES:
                 raise InputError(
-                    f"{path}: item {number} at byte {start} is larger than {MAX_ITEM_BYTES >> 20} MB or does not end"
+                    f"{path}: item {number} at byte {start} is larger than {MAX_ITEM_BYTES >> 20} MB or does not end; "
+                    "get the file again, or take that item out"
                 )
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import create_graph
@@ -176,6 +177,9 @@ def test_bad_input_leaves_the_old_files(raw_data, made, tmp_path, capsys):
         (["--min_occurances", "1000000"], "no entity name occurs 1000000 times .* use a smaller --min_occurances"),
         (["--annotations", "nowhere"], "nowhere: no such folder; give the one with the annotations by --annotations"),
         (["--num_train", "0", "--num_validation", "0", "--num_test", "0"], "no image is left"),
+        (["--num_train", "0"], "no image is left for training; give a larger --num_train, or --graph_from all"),
+        (["--dataset", "vrd"], "holds Visual Genome, not VRD; leave --dataset vrd out"),
+        (["--output", "/proc/none"], "cannot be written .*; choose another folder"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(raw_data, tmp_path, capsys, arguments, message):
@@ -211,7 +215,9 @@ def test_describe(made, capsys):
     assert create_graph.main(["--describe", str(made / "graph.pickle"), "--word", graph.predicates[0]]) == 0
     assert f"Predicate {graph.predicates[0]!r}:" in capsys.readouterr().out
     assert create_graph.main(["--describe", str(made / "graph.pickle"), "--word", "zebra"]) == 2
-    assert "'zebra' is no word of the graph" in capsys.readouterr().err
+    assert "has no word 'zebra'" in capsys.readouterr().err
+    assert create_graph.main(["--describe", str(made / "graph.pickle"), "--word", graph.entities[0] + "x"]) == 2
+    assert f"did you mean {graph.entities[0]!r}" in capsys.readouterr().err
     assert create_graph.main(["--describe", "missing.pickle"]) == 2
 
 
@@ -221,3 +227,12 @@ def test_draw(made, tmp_path):
     output = tmp_path / "word.svg"
     assert create_graph.main(["--draw", str(made / "graph.pickle"), "--word", word, "--output", str(output)]) == 0
     assert "<svg" in output.read_text()
+
+
+def test_the_drawing_of_a_word_stays_in_the_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    graph = SemanticActionGraph(["../a/b"], ["red"], [], np.array([[0, 0, 3]]), np.zeros((0, 4)))
+    graph.save("graph.pickle")
+    assert create_graph.main(["--draw", "graph.pickle", "--word", "../a/b"]) == 0
+    assert {path.suffix for path in tmp_path.iterdir()} == {".pickle", ".svg"}
+    assert str(tmp_path) in capsys.readouterr().out
