@@ -373,7 +373,7 @@ BAD_FILES = {
     "an object": (b'  {"a": 1}', "is not a JSON list of images at byte 2"),
     "empty": (b"", "is empty"),
     "UTF-16": (TEXT.encode("utf-16"), "is not UTF-8 text at byte 0"),
-    "something after the end": (f"{TEXT} x".encode(), f"follows the end of the list, after byte {len(TEXT)}"),
+    "something after the end": (f"{TEXT} x".encode(), f"follows the end of the list at byte {len(TEXT)}"),
 }
 
 
