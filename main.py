@@ -15,7 +15,7 @@ from engine import Stopped, Training
 from formats import InputError, check_writable, reports_input_errors
 from options import MODEL_FLAGS, parse
 from prediction import predict
-from testing import find_checkpoint, read_agent, test
+from testing import find_checkpoint, needed_checkpoint, read_agent, test
 from wiring import make_parts
 
 
@@ -56,12 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             except KeyboardInterrupt:
                 print("\nStopped at once; what was written before stays as it is.", file=sys.stderr)
                 return 130
-        path = find_checkpoint(arguments)
-        if path is not None and (arguments.test or arguments.predict):
-            saved = read_agent(path)["arguments"]
-            arguments = parse(argv, {key: saved[key] for key in MODEL_FLAGS if key in saved})
         if arguments.test or arguments.predict:
-            parts = make_parts(arguments, device)
+            agent_walks = arguments.predict or "agent" in arguments.policy
+            path = needed_checkpoint(arguments) if agent_walks else find_checkpoint(arguments)
+            saved = read_agent(path) if path else None
+            if saved:
+                flags = saved["arguments"]
+                arguments = parse(argv, {key: flags[key] for key in MODEL_FLAGS if key in flags})
+            parts = make_parts(arguments, device, saved)
         if arguments.test:
             test(parts)
         if arguments.predict:

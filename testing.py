@@ -19,7 +19,7 @@ from scene_graph_files import predictions_from_graphs, write_image_states
 from scenes import SceneSet
 from vrl_model import QNetwork
 from walk import Found, Policy, frequency_policy, own_choices, random_policy
-from wiring import Parts, check_description, make_agent, make_features, make_network, make_scenes
+from wiring import Parts, check_description, empty_network, make_agent, make_features, make_scenes
 
 # Tasks of results.json -> rows of the comparison
 TITLES = {
@@ -46,6 +46,16 @@ def find_checkpoint(arguments: Any) -> Path | None:
     return None
 
 
+def needed_checkpoint(arguments: Any) -> Path:
+    """As `find_checkpoint`. Raises InputError when there is none."""
+    path = find_checkpoint(arguments)
+    if path is None:
+        raise InputError(
+            f"{arguments.output_dir}: has no checkpoint (best.pt, last.pt); train first, or give --checkpoint"
+        )
+    return path
+
+
 def read_agent(path: Path) -> dict[str, Any]:
     """A checkpoint with what --test and --predict need. Raises InputError when it is another kind of checkpoint."""
     saved = load_checkpoint(path)
@@ -56,16 +66,12 @@ def read_agent(path: Path) -> dict[str, Any]:
 
 def load_network(parts: Parts) -> QNetwork:
     """The trained network. Raises InputError when there is none, or it was trained for something else."""
-    path = find_checkpoint(parts.arguments)
-    if path is None:
-        raise InputError(
-            f"{parts.arguments.output_dir}: has no checkpoint (best.pt, last.pt); train first, or give --checkpoint"
-        )
+    path = needed_checkpoint(parts.arguments)
     saved = read_agent(path)
     check_description(parts, saved["description"], path)
-    network = make_network(parts)
+    network = empty_network(parts)
     network.load_state_dict(saved["network"])
-    return network.eval()
+    return network.to(parts.device).eval()
 
 
 def test(parts: Parts) -> None:

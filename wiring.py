@@ -43,8 +43,11 @@ class Parts:
     model: ModelOptions
 
 
-def make_parts(arguments: argparse.Namespace, device: torch.device) -> Parts:
-    """Load the graph and the embedding models that the flags ask for."""
+def make_parts(arguments: argparse.Namespace, device: torch.device, saved: dict[str, Any] | None = None) -> Parts:
+    """Load the graph and the embedding models that the flags ask for.
+
+    saved: the checkpoint of the agent to be used, which holds its entity vectors; None: one will be trained.
+    """
     graph = SemanticActionGraph.load(arguments.graph)
     rules = Rules(
         maximum_objects_per_subject=arguments.maximum_objects_per_subject,
@@ -77,7 +80,11 @@ def make_parts(arguments: argparse.Namespace, device: torch.device) -> Parts:
         use_box_geometry=arguments.use_box_geometry,
         use_pair_context=arguments.use_pair_context,
         category_dimension=arguments.category_vectors,
-        entity_vector_dimension=entity_vectors(arguments.entity_vectors, graph).shape[1],
+        entity_vector_dimension=(
+            saved["description"]["model"].get("entity_vector_dimension", 0)
+            if saved
+            else entity_vectors(arguments.entity_vectors, graph).shape[1]
+        ),
         reward_loss=arguments.reward_loss,
         dropout=arguments.dropout,
     )
@@ -92,10 +99,15 @@ def make_parts(arguments: argparse.Namespace, device: torch.device) -> Parts:
 def make_network(parts: Parts) -> QNetwork:
     """A Q network with fresh weights from --seed."""
     torch.manual_seed(parts.arguments.seed)
-    network = QNetwork(parts.model, parts.graph, parts.arguments.positive_reward, parts.arguments.mixed_precision)
+    network = empty_network(parts)
     if parts.model.entity_vector_dimension:
         network.entity_vectors[:-1] = torch.from_numpy(entity_vectors(parts.arguments.entity_vectors, parts.graph))
     return network.to(parts.device)
+
+
+def empty_network(parts: Parts) -> QNetwork:
+    """A Q network on the CPU, to be filled with the weights and entity vectors of a checkpoint."""
+    return QNetwork(parts.model, parts.graph, parts.arguments.positive_reward, parts.arguments.mixed_precision)
 
 
 def entity_vectors(path: str | None, graph: SemanticActionGraph) -> np.ndarray:

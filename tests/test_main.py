@@ -18,6 +18,7 @@ from checkpoint import load_checkpoint
 from detections import read_detections
 from main import main
 from scene_graph_files import read_image_states
+from semantic_graph import SemanticActionGraph
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -202,3 +203,25 @@ def test_from_photos_to_graphs_by_a_detector_of_ones_own(made, detector, tmp_pat
     graph = json.loads((tmp_path / "predictions" / f"{photo.stem}.json").read_text())
     assert graph["image_name"] == photo.name
     assert graph["objects"]
+
+
+def test_a_checkpoint_holds_the_entity_vectors(made, tmp_path):
+    """The file is needed for training alone; test and prediction do the same with it and without."""
+    vectors, output = tmp_path / "vectors.npy", tmp_path / "run"
+    entities = SemanticActionGraph.load(made.graph).entities
+    np.save(vectors, np.random.default_rng(0).normal(size=(len(entities), 6)))
+    flags = [*SMALL, "--num_epochs", "1", "--entity_vectors", str(vectors)]
+    assert main(["--train", "--test", *made.files(output), *flags]) == 0
+    results = (output / "results.json").read_text()
+    vectors.unlink()
+    (output / "results.json").unlink()
+    assert main(["--test", "--preset", "best", *made.files(output)]) == 0
+    assert (output / "results.json").read_text() == results
+    assert main(["--predict", str(made.images), "--detections", str(made.detections), *made.files(output)]) == 0
+
+
+def test_without_an_agent_nothing_else_is_asked_for(tmp_path, capsys):
+    """Not the graph, not weights that would have to be downloaded: the checkpoint is what is missing."""
+    for what in (["--test"], ["--predict", str(tmp_path)]):
+        assert main([*what, "--output_dir", str(tmp_path)]) == 2
+        assert "has no checkpoint" in capsys.readouterr().err
