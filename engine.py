@@ -73,7 +73,7 @@ def walk_over(
         num_slots=128,
         predicates_per_pair=arguments.predicates_per_pair,
         attributes_per_step=arguments.attributes_per_step,
-        progress=progress,
+        progress=progress if ranks.rank() == 0 else None,
     )
     return ranks.gather(found)
 
@@ -211,20 +211,27 @@ class Training:
     def _show(self) -> None:
         """How this epoch goes, on the progress bar and in TensorBoard."""
         values = self.trainer.so_far()
-        rate = values["transitions_per_second"]
+        loss = "loss -" if values["loss"] is None else f"loss {values['loss']:.3g}"
         self.bar.set_postfix_str(
-            f"ε {self.epsilon:.3g}, reward {values['reward']:.2f}, loss {values['loss']:.3g}, {rate:.0f} transitions/s"
+            f"ε {self.epsilon:.3g}, reward {values['reward']:.2f}, {loss}, "
+            f"{values['transitions_per_second']:.0f} transitions/s"
         )
+        self._write_events("within_epoch", values)
+
+    def _write_events(self, title: str, values: dict[str, Any]) -> None:
         if self.events is not None:
             for name, value in values.items():
-                self.events.add_scalar(f"within_epoch/{name}", value, self._transitions())
+                if value is not None:
+                    self.events.add_scalar(f"{title}/{name}", value, self._transitions())
 
     # ---- the run
 
     def run(self) -> None:
-        """Train until --num_epochs are done. Ctrl-C ends with a checkpoint; a second one ends at once."""
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, self._request_stop)
+        """Train until --num_epochs are done. Ctrl-C ends with a checkpoint; a second one ends at once.
+
+        Raises Stopped after a Ctrl-C, InputError when the run was too short to learn anything.
+        """
+        before = {name: signal.signal(name, self._request_stop) for name in (signal.SIGINT, signal.SIGTERM)}
         if self.parts.arguments.tensorboard and ranks.rank() == 0:
             self._open_events()
         try:
@@ -232,6 +239,17 @@ class Training:
         finally:
             if self.events is not None:
                 self.events.close()
+            for name, handler in before.items():
+                signal.signal(name, handler)
+        if not self.learner.updates:
+            held = int(ranks.total(torch.tensor(len(self.trainer.memory))))
+            raise InputError(
+                f"nothing was learned: {len(self.images)} images filled the replay memory with {held} transitions, and "
+                f"learning begins with {self.learner.options.replay_buffer_minimum_number_samples}; "
+                "lower --replay_buffer_minimum_number_samples, or train on more images"
+            )
+        if ranks.rank() == 0:
+            print(self._made())
 
     def _run_epochs(self) -> None:
         arguments, trainer = self.parts.arguments, self.trainer
@@ -256,37 +274,41 @@ class Training:
         self.stop_requested = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
+    def _made(self) -> str:
+        """What the run has made, and where."""
+        best = max(self.rows, key=lambda row: (recall(row), row["epoch"]))
+        seconds = sum(row["seconds"] for row in self.rows)
+        return (
+            f"Trained {len(self.rows)} epochs: {self._transitions()} transitions, {self.learner.updates} updates, "
+            f"{seconds:.0f} s. In {self.output}: best.pt (the agent of epoch {best['epoch']}), last.pt (to go on "
+            "from), log.csv, learning_curve.png" + (", image_states.pickle." if len(self.validation_images) else ".")
+        )
+
     def _end_epoch(self) -> None:
         network = self.learner.best_network.eval()
         row = {"epoch": self.trainer.epoch, "epsilon": self.epsilon} | self.trainer.sums.row()
         found: list[Found] = []
         if len(self.validation_images):
             walker = make_agent(self.parts, network, self.validation, self.validation_features)
-            found = walk_over(self.parts, walker, self.validation, self.validation_images, None)
-        recall = 0.0
+            found = walk_over(self.parts, walker, self.validation, self.validation_images, "validation")
         if ranks.rank() == 0 and found:
             merged = merge(found)
             tasks = score(merged, self.validation, self.parts.graph, self.validation_images)
             for task in ("relationship", "attribute"):
                 for n, value in tasks[task]["recall"].items():
                     row[f"validation_{task}_R{n}"] = value
-            measured = [row[f"validation_{task}_R50"] for task in ("relationship", "attribute")]
-            recall = float(np.mean([value for value in measured if value is not None] or [0.0]))
             write_image_states(
                 self.output / "image_states.pickle",
                 *graphs(merged, self.validation, self.parts.graph, self.validation_images),
             )
         self.rows.append(row)
         if ranks.rank() == 0:
-            if recall >= self.best:
-                self.best = recall
+            if self.learner.updates and recall(row) >= self.best:
+                self.best = recall(row)
                 save_checkpoint(self.output / "best.pt", self._origin() | {"network": network.state_dict()})
             self._write_log()
             print(summary(row), flush=True)
-        if self.events is not None:
-            for name, value in row.items():
-                if value is not None:
-                    self.events.add_scalar(f"epoch/{name}", value, self._transitions())
+        self._write_events("epoch", row)
         self.save()
 
     def _write_log(self) -> None:
@@ -300,12 +322,19 @@ class Training:
         draw_learning_curves([self.output / "log.csv"], self.output / "learning_curve.png")
 
 
+def recall(row: dict[str, Any]) -> float:
+    """By which agents are compared: mean validation recall at 50; 0 where nothing was measured."""
+    measured = [row.get(f"validation_{task}_R50") for task in ("relationship", "attribute")]
+    return float(np.mean([value for value in measured if value is not None] or [0.0]))
+
+
 def summary(row: dict[str, Any]) -> str:
     """One line about an epoch."""
     text = (
         f"epoch {row['epoch']}: epsilon {row['epsilon']:.3g}, {row['transitions']} transitions "
-        f"({row['transitions_per_second']:.0f}/s), reward a step {row['reward']:.3f}, loss {row['loss']:.4g}"
+        f"({row['transitions_per_second']:.0f}/s), reward a step {row['reward']:.3f}, "
     )
+    text += "nothing learned yet" if row["loss"] is None else f"loss {row['loss']:.4g}"
     for task in ("relationship", "attribute"):
         if row.get(f"validation_{task}_R50") is not None:
             text += f", validation {task} R@50 {row[f'validation_{task}_R50']:.2f}"

@@ -32,17 +32,18 @@ def world_size() -> int:
 
 
 @contextmanager
-def process_group(device: torch.device, minutes: float = 30) -> Iterator[None]:
+def process_group(device: torch.device, hours: float = 24) -> Iterator[None]:
     """Join the processes that torchrun started, if it did; leave them at the end.
 
-    minutes: how long a rank waits for the others before the job ends with an error. A rank that has lost another
-    one raises InputError: the whole job ends.
+    A rank that has lost another one raises InputError: the whole job ends. A process that dies is noticed at once,
+    by the connections that close and by torchrun. hours: how long a rank waits for one that lives; that is long
+    because the shares of --predict and of the features are of the same size, not of the same difficulty.
     """
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=timedelta(minutes=minutes))
+    dist.init_process_group(backend, timeout=timedelta(hours=hours))
     me = rank()
     try:
         yield

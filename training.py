@@ -34,13 +34,14 @@ class EpochSums:
     reward: np.ndarray = field(default_factory=lambda: np.zeros(3))  # attribute, predicate, next object
     losses: torch.Tensor = field(default_factory=lambda: torch.zeros(3))
 
-    def row(self) -> dict[str, float]:
-        """The columns of log.csv that an epoch's training gives."""
-        attribute, predicate, entity = (self.losses / max(self.updates, 1)).tolist()
+    def row(self) -> dict[str, float | None]:
+        """The columns of log.csv that an epoch's training gives; losses are None before the first update."""
+        losses = (self.losses / self.updates).tolist() if self.updates else None
+        attribute, predicate, entity = losses or [None] * 3
         return {
             "transitions": self.transitions,
             "reward": float(self.reward.sum()) / max(self.transitions, 1),
-            "loss": attribute + predicate + entity,
+            "loss": sum(losses) if losses else None,
             "loss_attribute": attribute,
             "loss_predicate": predicate,
             "loss_entity": entity,
@@ -64,7 +65,8 @@ class Trainer:
         self.steps = 0  # of all slots together, since the beginning
         self.credit = 0.0  # samples owed for the transitions made
         self.epoch = 0
-        self.num_images = self.images_begun = 0  # of this epoch, over all ranks
+        # over all ranks: images of this epoch, how many of them a walk has begun on, walks going on, transitions held
+        self.num_images = self.images_begun = self.active = self.held = 0
         self.sums = EpochSums(losses=torch.zeros(3, device=learner.agent.device))
 
     def begin_epoch(self, images: np.ndarray) -> None:
@@ -76,49 +78,39 @@ class Trainer:
 
     def run_epoch(self, epsilon: float, bar: tqdm, pause: Callable[[], None]) -> None:
         """Go on until every slot of every rank has walked through its images. `pause` is called before every step."""
-        env, learner, options = self.env, self.learner, self.learner.options
-        states = env.states()
-        active = self._active()
-        while active:
+        learner, options = self.learner, self.learner.options
+        states = self.env.states()
+        done = self.images_done()
+        while self.active:
             pause()
             started = time.perf_counter()
             states = self._step(states, epsilon)
             self.steps += 1
-            self.credit += active * options.samples_per_transition
-            filled = int(ranks.total(torch.tensor(len(self.memory))))
+            self.sums.transitions += self.active
+            self.credit += self.active * options.samples_per_transition
+            before, done = done, self.images_done()
             while self.credit >= options.batch_size:
                 self.credit -= options.batch_size
-                if filled >= options.replay_buffer_minimum_number_samples:
+                if self.held >= options.replay_buffer_minimum_number_samples:
                     self.sums.losses += learner.update(self._sample())
                     self.sums.updates += 1
-            self.sums.transitions += active
             self.sums.seconds += time.perf_counter() - started
-            before, active = self.images_begun - active, self._active()
-            bar.update(self.images_begun - active - before)
+            bar.update(done - before)
         self.sums.losses = ranks.total(self.sums.losses) / ranks.world_size()
         self.sums.reward = ranks.total(torch.from_numpy(self.sums.reward)).numpy()
         self.epoch += 1
 
-    def _active(self) -> int:
-        """How many slots of all ranks are walking; notes how many images all have begun."""
-        active, self.images_begun = ranks.total(
-            torch.tensor([int(self.env.active.sum()), int(self.env.position.sum())])
-        ).tolist()
-        return active
-
     def images_done(self) -> int:
-        """How many images of this epoch the slots of all ranks are through with."""
-        active = self._active()
-        return self.images_begun - active
+        """How many images of this epoch the slots of all ranks are through with; brings the counts up to date."""
+        counts = [int(self.env.active.sum()), int(self.env.position.sum()), len(self.memory)]
+        self.active, self.images_begun, self.held = ranks.total(torch.tensor(counts)).tolist()
+        return self.images_begun - self.active
 
-    def so_far(self) -> dict[str, float]:
+    def so_far(self) -> dict[str, float | None]:
         """Means of this epoch until now, for the eye: reward a step and loss are those of this rank."""
         row = self.sums.row()
-        return {
-            "reward": row["reward"] * ranks.world_size(),
-            "loss": row["loss"],
-            "transitions_per_second": row["transitions_per_second"],
-        }
+        row["reward"] *= ranks.world_size()
+        return {key: row[key] for key in ("reward", "loss", "transitions_per_second")}
 
     def progress(self) -> float:
         """Epochs done, and the share of the images of this one that a walk has begun on."""
