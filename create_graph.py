@@ -123,9 +123,10 @@ def create(arguments: argparse.Namespace, workers: Workers) -> None:
     directory = arguments.annotations
     if not directory.is_dir():
         raise InputError(f"{directory}: no such folder; give the one with the annotations by --annotations")
-    if arguments.dataset == "vg" and (directory / "annotations_train.json").exists():
+    holds_vrd = (directory / "annotations_train.json").exists()
+    if arguments.dataset == "vg" and holds_vrd:
         raise InputError(f"{directory}: holds VRD, not Visual Genome; give --dataset vrd")
-    if arguments.dataset == "vrd" and (directory / "attributes.json").exists():
+    if arguments.dataset == "vrd" and not holds_vrd and (directory / "relationships.json").exists():
         raise InputError(f"{directory}: holds Visual Genome, not VRD; leave --dataset vrd out")
     if arguments.dataset == "vrd":
         annotations, is_test = read_vrd(directory, arguments.skip_bad_items)

@@ -138,7 +138,7 @@ def main(argv: list[str] | None = None) -> int:
 def get(source: Source, url: str, output: Path, page: str, keep_archive: bool = False) -> None:
     """Fetch one file unless it is there, check it, unpack it. Raises InputError with what to do."""
     path, done = output / source.name, output / f".{source.name}.done"
-    if done.exists() and (path.exists() or source.unpack):
+    if done.exists() and _is_there(source, path, done):
         print(f"{source.name}: is there already")
         return
     if not path.exists():
@@ -148,11 +148,14 @@ def get(source: Source, url: str, output: Path, page: str, keep_archive: bool = 
             raise InputError(
                 f"{error}. By hand: find {source.name} through {page}, put it into {output}, and run this again"
             ) from None
-    count = 1
+    names: list[str] = []
     if source.unpack or path.suffix == ".npz":
         try:
             with zipfile.ZipFile(path) as archive:
-                count = unpack(archive, output, source.unpack == "flat") if source.unpack else _check(archive)
+                if source.unpack:
+                    names = unpack(archive, output, source.unpack == "flat")
+                else:
+                    _check(archive)
         except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
             path.unlink()
             raise InputError(
@@ -160,10 +163,18 @@ def get(source: Source, url: str, output: Path, page: str, keep_archive: bool = 
                 f"{source.name} through {page}, put it into {output}, and run this again"
             ) from None
     with atomic_write(done, "w") as file:
-        file.write(f"{url}\n")
+        file.writelines(f"{line}\n" for line in (url, *(names if source.unpack == "flat" else ())))
     if source.unpack and not keep_archive:
         path.unlink()
-    print(f"{source.name}: {count} files unpacked" if source.unpack else f"{source.name}: {path.stat().st_size} bytes")
+    made = f"{len(names):,} files unpacked" if source.unpack else f"{path.stat().st_size:,} bytes"
+    print(f"{source.name}: {made}")
+
+
+def _is_there(source: Source, path: Path, done: Path) -> bool:
+    """Whether what an earlier run has marked as done is still there; of folders only the mark is looked at."""
+    if not source.unpack:
+        return path.exists()
+    return all((path.parent / name).exists() for name in done.read_text("utf-8").splitlines()[1:])
 
 
 # Fetching ---------------------------------------------------------------------------------------
@@ -258,8 +269,8 @@ def _transfer(url: str, part: Path, mark: Path, have: int) -> bool:
 # Unpacking --------------------------------------------------------------------------------------
 
 
-def unpack(archive: zipfile.ZipFile, output: Path, flat: bool) -> int:
-    """Unpack into `output`, checking every file's checksum. Returns the number of files.
+def unpack(archive: zipfile.ZipFile, output: Path, flat: bool) -> list[str]:
+    """Unpack into `output`, checking every file's checksum. Returns the files' names below it.
 
     flat: leave the archive's folders out. Raises InputError when a name would lead out of the
     folder or is a link, and zipfile.BadZipFile when the archive is damaged. A file that is there
@@ -279,7 +290,7 @@ def unpack(archive: zipfile.ZipFile, output: Path, flat: bool) -> int:
     ):
         with archive.open(info) as source, atomic_write(path) as file:
             shutil.copyfileobj(source, file, BLOCK)
-    return len(members)
+    return [str(path.relative_to(output)) for _, path in members]
 
 
 def _target(archive: zipfile.ZipFile, info: zipfile.ZipInfo, output: Path, flat: bool) -> Path:
@@ -293,11 +304,10 @@ def _target(archive: zipfile.ZipFile, info: zipfile.ZipInfo, output: Path, flat:
     return output.joinpath(*map(safe_file_name, parts[-1:] if flat else parts))
 
 
-def _check(archive: zipfile.ZipFile) -> int:
+def _check(archive: zipfile.ZipFile) -> None:
     bad = archive.testzip()
     if bad is not None:
         raise zipfile.BadZipFile(f"{bad} is damaged")
-    return len(archive.infolist())
 
 
 if __name__ == "__main__":

@@ -117,6 +117,10 @@ def test_fetches_unpacks_and_does_not_fetch_again(server, sources, tmp_path, cap
     assert run(server, tmp_path) == 0
     assert len(server.requests) == before
     assert "is there already" in capsys.readouterr().out
+    (tmp_path / "predicates.json").unlink()
+    assert run(server, tmp_path) == 0
+    assert [name for name, _ in server.requests[before:]] == ["flat.zip"], "what was deleted is fetched again"
+    assert (tmp_path / "predicates.json").read_bytes() == b"[2]"
 
 
 def test_a_broken_transfer_is_resumed_at_its_byte(server, sources, tmp_path):
