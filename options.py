@@ -24,6 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "use_box_geometry": True,
         "use_pair_context": True,
         "category_vectors": 64,
+        "category_mixing": 0.5,
         "dropout": 0.3,
         "optimizer": "adamw",
         "learning_rate": 0.001,
@@ -92,6 +93,7 @@ MODEL_FLAGS = frozenset(
         "use_pair_context",
         "category_vectors",
         "entity_vectors",
+        "category_mixing",
         "fusion_sizes",
         "dropout",
         "reward_loss",
@@ -193,6 +195,13 @@ def make_parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--entity_vectors", metavar="FILE", help="given vectors of the entities, .npy (not in the paper)"
+    )
+    group.add_argument(
+        "--category_mixing",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of the --entity_vectors in a batch, mixed with those of similar categories (not in the paper)",
     )
     group.add_argument("--fusion_sizes", type=int, nargs="+", default=[4096, 2048], help="widths of the fusion layers")
     group.add_argument("--dropout", type=float, default=0.0, help="after each fusion layer")
@@ -346,7 +355,7 @@ def parse(argv: Sequence[str] | None, defaults: dict[str, Any] | None = None) ->
     for name in ("learning_rate", "samples_per_transition"):
         if not 0 < getattr(arguments, name) < float("inf"):
             parser.error(f"--{name} must be more than 0")
-    for name in ("epsilon", "epsilon_end", "discount_factor"):
+    for name in ("epsilon", "epsilon_end", "discount_factor", "category_mixing"):
         if not 0 <= getattr(arguments, name) <= 1:
             parser.error(f"--{name} must be from 0 to 1")
     if arguments.replay_buffer_minimum_number_samples > arguments.replay_buffer_capacity - arguments.batch_size:

@@ -46,7 +46,8 @@ def epsilon_at(epoch: int, start: float = 1.0, rate: float = 0.045, end: float =
 
 def set_mode(network: QNetwork, training: bool) -> None:
     """As `network.train(training)`, but free where nothing depends on it: it would walk over all modules."""
-    if network.options.dropout and network.training != training:
+    options = network.options
+    if (options.dropout or options.category_mixing) and network.training != training:
         network.train(training)
 
 

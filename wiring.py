@@ -85,6 +85,7 @@ def make_parts(arguments: argparse.Namespace, device: torch.device, saved: dict[
             if saved
             else entity_vectors(arguments.entity_vectors, graph).shape[1]
         ),
+        category_mixing=arguments.category_mixing,
         reward_loss=arguments.reward_loss,
         dropout=arguments.dropout,
     )
@@ -101,7 +102,9 @@ def make_network(parts: Parts) -> QNetwork:
     torch.manual_seed(parts.arguments.seed)
     network = empty_network(parts)
     if parts.model.entity_vector_dimension:
-        network.entity_vectors[:-1] = torch.from_numpy(entity_vectors(parts.arguments.entity_vectors, parts.graph))
+        network.entity_vectors.vectors[:-1] = torch.from_numpy(
+            entity_vectors(parts.arguments.entity_vectors, parts.graph)
+        )
     return network.to(parts.device)
 
 
