@@ -128,11 +128,10 @@ def _graph(
 
     out: Graph = {"image_name": scenes.records[image].image_name, "objects": objects}
     settled: dict[int, int] = {}  # the category that an instance bears at the end
-    for part in (steps,):
-        if part:
-            settled.update(zip(part["subject"], part["subject_category"], strict=True))
-            settled.update((o, c) for o, c in zip(part["object"], part["object_category"], strict=True) if o >= 0)
-    for instance in range(len(instances.boxes)):
+    if steps:
+        settled.update(zip(steps["subject"], steps["subject_category"], strict=True))
+        settled.update((o, c) for o, c in zip(steps["object"], steps["object_category"], strict=True) if o >= 0)
+    for instance in range(len(instances.boxes)):  # also what the walk never came to
         node(instance, settled.get(instance, int(instances.candidates[instance, 0])))
     out["attributes"] = [
         {"attribute": graph.attributes[a], "object": node(s, c), "score": round(v, 6), "step": step}
