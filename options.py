@@ -24,7 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "use_box_geometry": True,
         "use_pair_context": True,
         "category_vectors": 64,
-        "category_mixing": 0.5,
+        "category_mixing": 0.3,
         "dropout": 0.3,
         "optimizer": "adamw",
         "learning_rate": 0.001,
