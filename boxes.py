@@ -14,12 +14,6 @@ def from_xywh(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[..., :2], boxes[..., :2] + boxes[..., 2:] - 1], axis=-1)
 
 
-def to_xywh(boxes: np.ndarray) -> np.ndarray:
-    """(..., 4) inclusive corners -> (..., 4) boxes (x, y, w, h)."""
-    boxes = np.asarray(boxes, dtype=np.float64)
-    return np.concatenate([boxes[..., :2], boxes[..., 2:] - boxes[..., :2] + 1], axis=-1)
-
-
 def area(boxes: np.ndarray) -> np.ndarray:
     """(..., 4) inclusive corners -> (...) number of pixels; 0 for an empty box."""
     sides = np.maximum(boxes[..., 2:] - boxes[..., :2] + 1, 0)

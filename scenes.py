@@ -15,7 +15,7 @@ import numpy as np
 from boxes import from_xywh, iou
 from boxes import neighbours as neighbour_matrix
 from data.splits import ImageRecord
-from detections import DetectionsFile, map_classes
+from detections import DetectionsFile, map_classes, select
 from semantic_graph import SemanticActionGraph
 
 AMBIGUITY_MARGIN = 0.1  # C(s): categories at most this far below the best one (Liang et al. 2017, section 3.3)
@@ -84,20 +84,12 @@ class DetectedInstances:
     def __call__(self, image_name: str) -> Instances:
         if image_name not in self.detections:
             return Instances(np.zeros((0, 4), np.float32), np.zeros((0, 1), np.int32), np.zeros((0, 1), np.float32))
-        found = self.detections[image_name]
-        padded = found.candidates < 0
-        candidates = np.where(padded, -1, self.entity_of_class[found.candidates]).astype(np.int32)
-        scores = np.where(candidates < 0, 0, found.scores).astype(np.float32)
-        order = np.argsort(-scores, axis=1, kind="stable")
-        candidates = np.take_along_axis(candidates, order, axis=1)
-        scores = np.take_along_axis(scores, order, axis=1)
-        outside = scores < scores[:, :1] - AMBIGUITY_MARGIN - 1e-6
-        width = self.width or max(1, int((~outside & (candidates >= 0)).sum(axis=1).max(initial=1)))
-        candidates = np.where(outside, -1, candidates)[:, :width]
-        scores = np.where(outside, 0, scores)[:, :width]
-        keep = np.flatnonzero((candidates[:, 0] >= 0) & (scores[:, 0] >= self.threshold))
-        keep = keep[np.argsort(-scores[keep, 0], kind="stable")][: self.maximum]
-        return Instances(found.boxes[keep].astype(np.float32), candidates[keep], scores[keep])
+        found = select(self.detections[image_name], self.entity_of_class, self.threshold, self.maximum)
+        kept = (found.candidates >= 0) & (found.scores >= found.scores[:, :1] - AMBIGUITY_MARGIN - 1e-6)
+        width = self.width or max(1, int(kept.sum(axis=1).max(initial=1)))
+        candidates = np.where(kept, found.candidates, -1)[:, :width].astype(np.int32)
+        scores = np.where(kept, found.scores, 0)[:, :width].astype(np.float32)
+        return Instances(found.boxes, candidates, scores)
 
 
 def make_scene(

@@ -201,3 +201,13 @@ def test_object_ids_say_who_is_related():
     record = image([("dog", (0, 0, 9, 9)), ("hat", (0, 0, 9, 9))], [(1, "near", 0)])
     record.labels = Labels(1, record.labels.objects[::-1], record.labels.relationships)
     assert scene_set(street_graph(), [record])[0].gt_relationships.tolist() == [[0, 3, 1]]  # hat near dog
+
+
+def test_two_classes_of_one_entity_are_one_candidate(tmp_path):
+    graph = street_graph()
+    rows = [((0, 0, 9, 9), {0: 0.6, 1: 0.58, 2: 0.55})]
+    found = detected(
+        tmp_path, ["poodle", "beagle", "person"], rows, graph, class_map={"poodle": "dog", "beagle": "dog"}
+    )
+    assert likely(found("1.jpg"), graph) == [{"dog": pytest.approx(0.6), "person": pytest.approx(0.55)}]
+    assert found("1.jpg").candidates.shape == (1, 2)
