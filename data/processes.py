@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from types import TracebackType
 from typing import Any
+
+from formats import InputError
 
 
 class Workers:
@@ -33,14 +37,21 @@ class Workers:
     def in_order(self, function: Callable[[Any], Any], tasks: Iterable[Any], large: bool) -> Iterator[Any]:
         """The results of `function` for each task, in order. Work that is not large is done here.
 
-        Only a few tasks are under way at a time, so that neither tasks nor results pile up.
+        Only a few tasks are under way at a time, so that neither tasks nor results pile up. Raises InputError
+        when a process is killed, for want of memory perhaps.
         """
         if self.count == 1 or not large:
             yield from map(function, tasks)
             return
-        self._pool = self._pool or ProcessPoolExecutor(self.count)
+        if self._pool is None:
+            # Ctrl-C reaches every process of a terminal: this one alone answers it.
+            deaf = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
+            self._pool = ProcessPoolExecutor(self.count, **deaf)
         tasks = iter(tasks)
-        waiting = deque(self._pool.submit(function, task) for task in islice(tasks, 3 * self.count))
-        while waiting:
-            yield waiting.popleft().result()
-            waiting.extend(self._pool.submit(function, task) for task in islice(tasks, 1))
+        try:
+            waiting = deque(self._pool.submit(function, task) for task in islice(tasks, 3 * self.count))
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(self._pool.submit(function, task) for task in islice(tasks, 1))
+        except BrokenProcessPool:
+            raise InputError("a process was killed at its work; is there too little memory? run this again") from None
