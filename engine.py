@@ -51,6 +51,7 @@ LOG_COLUMNS = (
 
 OPTIMIZERS = {"rmsprop": RMSProp, "adamw": torch.optim.AdamW}
 SHOW_SECONDS = 1.0  # between two looks at the loss, which wait for the device
+SECOND_CTRL_C = 2.0  # seconds after the first from which it ends the run at once
 
 
 class Stopped(Exception):
@@ -119,7 +120,7 @@ class Training:
         self.rows: list[dict[str, Any]] = []
         self.best = -1.0
         self.within_epoch = False
-        self.stop_requested = False
+        self.stop_requested, self.stop_requested_at = False, 0.0
         self.saved_at = self.shown_at = time.monotonic()
         self.epsilon = arguments.epsilon
         self.bar = tqdm(disable=True)
@@ -270,9 +271,13 @@ class Training:
             if self._agreed(self.stop_requested, False)[0] and trainer.epoch < arguments.num_epochs:
                 raise Stopped
 
-    def _request_stop(self, *_: Any) -> None:
-        self.stop_requested = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    def _request_stop(self, number: int, _: Any) -> None:
+        now = time.monotonic()
+        # torchrun hands on a Ctrl-C that has reached its processes already: what comes at once is not a second one
+        if self.stop_requested and number == signal.SIGINT and now - self.stop_requested_at > SECOND_CTRL_C:
+            raise KeyboardInterrupt
+        if not self.stop_requested:
+            self.stop_requested, self.stop_requested_at = True, now
 
     def _made(self) -> str:
         """What the run has made, and where."""

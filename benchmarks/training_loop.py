@@ -5,13 +5,14 @@
 `Trainer.run_epoch` as main.py --train runs it: every slot takes a step, transitions go into the replay, one sample is
 learned from for every transition made. Exploration at 0.5, so that half of the actions need the network. Two settings:
 
-small   no pixels: a state of 1024 numbers (192 for each of four phrases, 128 for each of two categories), fusion layers
-        1024 -> 512 -> 256, batch 64, Q-learning. On VRD where --vrd names its folder, else on images drawn at random.
+small   no pixels: box geometry and learned vectors of the two categories, 157 numbers, -> 1024 -> 512 -> 256 -> heads,
+        batch 64, Q-learning. On VRD where --vrd names its folder, else on images drawn at random.
 paper   21 888 numbers -> 4096 -> 2048 -> heads of 1049, 347, 1751 actions, batch 64, on images drawn at random.
 
-What bounds it: small, the many short NumPy and PyTorch calls of a step, a few microseconds each on 64 rows, and the
-products of the network, about half each; a larger batch, that is more slots, goes faster. Paper, the update (see
-learning_step.py). Wall time counts what else runs on the machine; processor time does not.
+What bounds it: small, the network's products in three forward passes and one backward pass for 64 transitions, two
+thirds of the time; the rest are many short NumPy and PyTorch calls, a few microseconds each on 64 rows. With products
+that small, threads wait for each other whenever another program holds a core: on a busy machine --threads 1 is faster.
+Paper, the update (see learning_step.py). Wall time counts what else runs on the machine; processor time does not.
 """
 
 from __future__ import annotations
