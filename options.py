@@ -26,6 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "category_vectors": 64,
         "category_mixing": 0.3,
         "dropout": 0.3,
+        "num_members": 3,
         "optimizer": "adamw",
         "learning_rate": 0.001,
         "learning_rate_decay": True,
@@ -45,6 +46,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 PRESETS["sample"] = PRESETS["best"] | {
     "image_embedding_model_type": "efficientnet_lite0",
     "use_skip_thought": True,
+    "num_members": 1,
     "mirror": False,  # pixels are not mirrored
     "target_averaging": 0.99,  # a short training
     "use_adaptive_action_sets": True,
@@ -96,6 +98,7 @@ MODEL_FLAGS = frozenset(
         "category_mixing",
         "fusion_sizes",
         "dropout",
+        "num_members",
         "reward_loss",
         "neighbour_factor",
         "maximum_objects_per_subject",
@@ -114,6 +117,7 @@ MODEL_FLAGS = frozenset(
 # The smallest value of flags that are numbers.
 LEAST = {
     "num_epochs": 1,
+    "num_members": 1,
     "batch_size": 1,
     "target_update_frequency": 1,
     "replay_buffer_capacity": 1,
@@ -205,6 +209,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     group.add_argument("--fusion_sizes", type=int, nargs="+", default=[4096, 2048], help="widths of the fusion layers")
     group.add_argument("--dropout", type=float, default=0.0, help="after each fusion layer")
+    group.add_argument("--num_members", type=int, default=1, help="Q networks whose mean decides (not in the paper)")
 
     group = parser.add_argument_group("walk")
     group.add_argument("--neighbour_factor", type=float, default=0.5, help="how near a neighbour is; 100: all are")

@@ -102,25 +102,25 @@ class Learner:
             bootstrap = self.bootstrap(transitions)
         set_mode(agent.network, training=True)
         states = transitions["state"]
-        outputs, future = self.trained(*agent.encoder(states, device))
+        outputs, future = self.trained(*agent.encoder(states, device), every_member=True)
         if self.options.learn_from == "all":
             learned = agent.action_sets(states)
-            rewards = all_rewards(states, [q.shape[1] for q in outputs], agent.network.rewards)
+            rewards = all_rewards(states, [q.shape[-1] for q in outputs], agent.network.rewards)
         else:
-            learned, rewards = taken_rewards(transitions, [q.shape[1] for q in outputs])
+            learned, rewards = taken_rewards(transitions, [q.shape[-1] for q in outputs])
         learned = [to_device(mask, device) for mask in learned]
         rewards = [to_device(reward, device) for reward in rewards]
         if future is None:
             losses = [
-                _sum_over(F.mse_loss(q, r + b[:, None], reduction="none"), mask)
+                _sum_over((q - (r + b[:, None])).square(), mask)
                 for q, r, b, mask in zip(outputs, rewards, bootstrap.T, learned, strict=True)
             ]
             return torch.stack(losses)
         losses = []
         for i, (z, r, mask) in enumerate(zip(outputs, rewards, learned, strict=True)):
-            right = (r > PENALTY).to(z.dtype)
+            right = (r > PENALTY).to(z.dtype).expand_as(z)
             fit = F.binary_cross_entropy_with_logits(z, right, reduction="none")
-            losses.append(_sum_over(fit, mask) + F.mse_loss(future[:, i], bootstrap[:, i]))
+            losses.append(_sum_over(fit, mask) + (future[..., i] - bootstrap[:, i]).square().mean())
         return torch.stack(losses)
 
     def update(self, transitions: np.ndarray) -> torch.Tensor:
@@ -151,8 +151,8 @@ class Learner:
 
 
 def _sum_over(loss: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Sum over the masked actions of each transition, mean over the transitions: (n, k), bool (n, k) -> ()."""
-    return (loss * mask).sum(dim=1).mean()
+    """Sum over the masked actions of each transition, mean over the rest: (members, n, k), bool (n, k) -> ()."""
+    return (loss * mask).sum(dim=-1).mean()
 
 
 def jittered(states: np.ndarray, amount: float, normal: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,6 +42,7 @@ class ModelOptions:
     category_mixing: float = 0.0  # not in the paper: share of them mixed with a similar category's in training
     reward_loss: str = "squared"  # or "cross_entropy": not in the paper
     dropout: float = 0.0
+    num_members: int = 1  # not in the paper: as many networks, their mean decides
 
     @property
     def state_dimension(self) -> int:
@@ -63,11 +65,40 @@ class QValues(NamedTuple):
     entity: torch.Tensor
 
 
+class FusionNetwork(nn.Module):
+    """Fully connected fusion layers, and on them a linear head for each kind of action."""
+
+    def __init__(self, options: ModelOptions, widths: Sequence[int]) -> None:
+        super().__init__()
+        sizes = (options.state_dimension, *options.fusion_sizes)
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise(sizes):
+            layers += [Linear(before, after), nn.ReLU(inplace=True)]
+            if options.dropout:
+                layers.append(nn.Dropout(options.dropout))
+        self.fusion = nn.Sequential(*layers)
+        self.heads = nn.ModuleList(_head(sizes[-1], width) for width in widths)
+        self.future = nn.Linear(sizes[-1], 3) if options.reward_loss == "cross_entropy" else None
+        if self.future is not None:
+            for head in self.heads[:2]:
+                nn.init.constant_(head.bias, RARE)
+
+    def forward(self, state: torch.Tensor) -> list[torch.Tensor]:
+        """(n, state dimension) -> (n, A), (n, P), (n, C + 1), and future values (n, 3) if there are any."""
+        hidden = self.fusion(state)
+        outputs = [head(hidden).float() for head in self.heads]
+        # the value of what follows is read off the features that predict rewards, it does not shape them
+        return outputs if self.future is None else [*outputs, self.future(hidden.detach()).float()]
+
+
 class QNetwork(nn.Module):
     """State -> fully connected fusion layers -> a linear head for each kind of action.
 
     With `reward_loss` "cross_entropy" a head gives the log-odds of each action's reward, and Q is made of
     them: the expected reward plus a learned value of what follows (see `q_values`).
+
+    With `num_members` k > 1 it is k such networks, which learn each for itself from the same transitions and act, and
+    are tested, by the mean of their outputs.
     """
 
     def __init__(
@@ -80,39 +111,34 @@ class QNetwork(nn.Module):
         super().__init__()
         self.options = options
         self.mixed_precision = mixed_precision  # products in bfloat16, weights and what comes out in float32
-        sizes = (options.state_dimension, *options.fusion_sizes)
-        layers: list[nn.Module] = []
-        for before, after in itertools.pairwise(sizes):
-            layers += [Linear(before, after), nn.ReLU(inplace=True)]
-            if options.dropout:
-                layers.append(nn.Dropout(options.dropout))
-        self.fusion = nn.Sequential(*layers)
         none = len(graph.entities)  # the category of no object
         self.categories = nn.Embedding(none + 1, options.category_dimension) if options.category_dimension else None
         self.entity_vectors = None
         if options.entity_vector_dimension:
             self.entity_vectors = EntityVectors(none, options.entity_vector_dimension, options.category_mixing)
         widths = (len(graph.attributes), len(graph.predicates), len(graph.entities) + 1)
-        self.heads = nn.ModuleList(_head(sizes[-1], width) for width in widths)
+        self.members = nn.ModuleList(FusionNetwork(options, widths) for _ in range(options.num_members))
         self.rewards = ((PENALTY, positive_reward), (PENALTY, positive_reward), (PENALTY, OBJECT_REWARD))
-        self.future = nn.Linear(sizes[-1], 3) if options.reward_loss == "cross_entropy" else None
-        if self.future is not None:
-            for head in self.heads[:2]:
-                nn.init.constant_(head.bias, RARE)
 
-    def forward(self, dense: torch.Tensor, categories: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor | None]:
-        """dense (n, state dimension less category vectors), categories (n, 2) -> head outputs, future values (n, 3)."""
+    def forward(
+        self, dense: torch.Tensor, categories: torch.Tensor, every_member: bool = False
+    ) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+        """dense (n, state dimension less category vectors), categories (n, 2) -> head outputs, future values (n, 3).
+
+        They are the mean of the members' outputs, or those of every member: (k, n, A) and so on.
+        """
         parts = [dense]
         if self.categories is not None:
             parts.append(self.categories(categories).flatten(1))
         if self.entity_vectors is not None:
             parts.append(self.entity_vectors(categories).flatten(1))
+        state = torch.cat(parts, dim=1) if len(parts) > 1 else dense
         with torch.autocast(dense.device.type, torch.bfloat16, enabled=self.mixed_precision):
-            hidden = self.fusion(torch.cat(parts, dim=1) if len(parts) > 1 else dense)
-            outputs = [head(hidden).float() for head in self.heads]
-            # the value of what follows is read off the features that predict rewards, it does not shape them
-            future = None if self.future is None else self.future(hidden.detach()).float()
-        return outputs, future
+            said = [member(state) for member in self.members]
+        outputs = [torch.stack(parts) for parts in zip(*said, strict=True)]
+        if not every_member:
+            outputs = [part.mean(dim=0) for part in outputs]
+        return outputs[:3], outputs[3] if len(outputs) > 3 else None
 
     def q_values(self, outputs: list[torch.Tensor], future: torch.Tensor | None) -> QValues:
         """Head outputs -> Q. Log-odds z become the expected reward low + (high - low) sigmoid(z), plus the future."""

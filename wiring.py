@@ -88,6 +88,7 @@ def make_parts(arguments: argparse.Namespace, device: torch.device, saved: dict[
         category_mixing=arguments.category_mixing,
         reward_loss=arguments.reward_loss,
         dropout=arguments.dropout,
+        num_members=arguments.num_members,
     )
     if not model.state_dimension:
         raise InputError(

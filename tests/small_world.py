@@ -149,9 +149,9 @@ def say_always(
     """Make a network give the same numbers for every state: {word: number}, `default` for the others."""
     graph = street_graph()
     vocabularies = (graph.attributes, graph.predicates, [*graph.entities, "Terminal"])
-    for head, words, said in zip(network.heads, vocabularies, (attribute, predicate, entity), strict=True):
+    for head, words, said in zip(network.members[0].heads, vocabularies, (attribute, predicate, entity), strict=True):
         head.weight.zero_()
         head.bias.copy_(torch.tensor([float(said.get(word, default)) for word in words]))
-    if network.future is not None:
-        network.future.weight.zero_()
-        network.future.bias.copy_(torch.tensor(future))
+    if network.members[0].future is not None:
+        network.members[0].future.weight.zero_()
+        network.members[0].future.bias.copy_(torch.tensor(future))

@@ -189,12 +189,28 @@ def test_cross_entropy_loss_of_every_action():
     assert made.losses(first).tolist() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("reward_loss", ["squared", "cross_entropy"])
+def test_every_member_learns_as_if_it_were_alone(reward_loss):
+    """Towards the same targets: the gradients of one of three are a third of those of a network by itself."""
+    walk = street_walk()
+    torch.manual_seed(0)
+    agent = make_agent(walk.graph, walk.env.scenes, reward_loss=reward_loss, num_members=3)
+    single = make_agent(walk.graph, walk.env.scenes, reward_loss=reward_loss)
+    single.network.members[0].load_state_dict(agent.network.members[1].state_dict())
+    rows = np.concatenate(steps())
+    rows["done"] = True  # the targets are the rewards
+    for one in (agent, single):
+        Learner(one, copy.deepcopy(one.network), None, LearningOptions()).losses(rows).sum().backward()
+    theirs, own = agent.network.members[1].parameters(), single.network.members[0].parameters()
+    assert all(torch.allclose(3 * p.grad, q.grad, atol=1e-6) for p, q in zip(theirs, own, strict=True))
+
+
 def touched(made, rows):
     """Which actions of each head the losses pull at."""
     made.losses(rows).sum().backward()
     graph = street_graph()
     words = (graph.attributes, graph.predicates, [*graph.entities, "Terminal"])
-    heads = made.agent.network.heads
+    heads = made.agent.network.members[0].heads
     return [{v[i] for i in head.bias.grad.nonzero()[:, 0]} for v, head in zip(words, heads, strict=True)]
 
 
@@ -211,7 +227,9 @@ def test_targets_are_constants():
     made = learner(double_dqn=True)
     made.losses(steps()[0]).sum().backward()
     assert all(p.grad is None for p in made.target_network.parameters())
-    assert made.agent.network.heads[0].bias.grad[3].item() == 0  # wet, which the network chose for the target
+    assert (
+        made.agent.network.members[0].heads[0].bias.grad[3].item() == 0
+    )  # wet, which the network chose for the target
 
 
 def test_dropout_works_in_the_loss_only():
@@ -278,7 +296,7 @@ def test_a_short_training_is_not_averaged_with_its_first_weights():
 def test_one_optimizer_moves_all_layers():
     made = learner()
     torch.manual_seed(0)
-    for head in made.agent.network.heads:
+    for head in made.agent.network.members[0].heads:
         torch.nn.init.normal_(head.weight)
     before = {name: p.detach().clone() for name, p in made.agent.network.named_parameters()}
     made.update(np.concatenate(steps()))

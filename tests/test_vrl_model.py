@@ -53,9 +53,13 @@ def test_the_state_of_the_paper():
 def test_the_layers_of_the_paper():
     graph = street_graph()
     network = QNetwork(ModelOptions(phrase_dimension=5), graph)
-    linear = [(m.in_features, m.out_features) for m in network.fusion if isinstance(m, nn.Linear)]
+    linear = [(m.in_features, m.out_features) for m in network.members[0].fusion if isinstance(m, nn.Linear)]
     assert linear == [(20, 4096), (4096, 2048)]
-    assert [(head.in_features, head.out_features) for head in network.heads] == [(2048, 4), (2048, 4), (2048, 9)]
+    assert [(head.in_features, head.out_features) for head in network.members[0].heads] == [
+        (2048, 4),
+        (2048, 4),
+        (2048, 9),
+    ]
 
 
 @pytest.mark.parametrize("reward_loss", ["squared", "cross_entropy"])
@@ -91,7 +95,7 @@ def test_one_forward_pass_gives_all_q_values():
     walk, scenes = walks()
     agent = make_agent(walk.graph, scenes)
     batches = []
-    agent.network.fusion.register_forward_hook(lambda module, inputs, output: batches.append(len(output)))
+    agent.network.members[0].fusion.register_forward_hook(lambda module, inputs, output: batches.append(len(output)))
     states = np.repeat(walk.env.states(), 50)
     q = agent(states).q
     assert batches == [50]
@@ -123,12 +127,25 @@ def test_given_entity_vectors_enter_unchanged():
     agent = make_agent(walk.graph, scenes, use_box_geometry=False, entity_vector_dimension=2)
     agent.network.entity_vectors.vectors[:-1] = torch.arange(16.0).view(8, 2)
     inputs = []
-    agent.network.fusion.register_forward_hook(lambda module, args, output: inputs.append(args[0].tolist()))
+    agent.network.members[0].fusion.register_forward_hook(lambda module, args, output: inputs.append(args[0].tolist()))
     agent(walk.env.states())
     walk.step("Terminal")
     agent(walk.env.states())
     assert inputs == [[[0, 1, 2, 3]], [[2, 3, 0, 0]]]  # person, bicycle; then bicycle and no object
     assert not any("entity_vectors" in name for name, _ in agent.network.named_parameters())
+
+
+def test_several_members_speak_by_their_mean():
+    walk, scenes = walks("bicycle")
+    agent = make_agent(walk.graph, scenes, reward_loss="cross_entropy", num_members=3)
+    inputs = agent.encoder(walk.env.states(), agent.device)
+    every, futures = agent.network(*inputs, every_member=True)
+    assert [part.shape for part in every] == [(3, 1, 4), (3, 1, 4), (3, 1, 9)]
+    assert futures.shape == (3, 1, 3)
+    assert (every[0][0] != every[0][1]).any()
+    mean, future = agent.network(*inputs)
+    assert all(torch.allclose(part.mean(dim=0), own) for part, own in zip(every, mean, strict=True))
+    assert torch.allclose(futures.mean(dim=0), future)
 
 
 @pytest.mark.parametrize("reward_loss", ["squared", "cross_entropy"])
