@@ -76,6 +76,8 @@ def walk_over(
         attributes_per_step=arguments.attributes_per_step,
         progress=progress if ranks.rank() == 0 else None,
     )
+    if parts.phrases is not None:
+        parts.phrases.save()
     return ranks.gather(found)
 
 

@@ -79,6 +79,8 @@ def predict(parts: Parts) -> None:
             found = walker(readable) if readable else []
             list(pool.map(_write, found, (photo for _, photo in readable), (target[name] for name, _ in readable)))
             bar.update(len(chunk))
+    if parts.phrases is not None:
+        parts.phrases.save()
     total, made, skipped = _add_up(len(names), len(todo) - len(skipped), skipped)
     if ranks.rank():
         return

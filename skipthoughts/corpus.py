@@ -46,8 +46,8 @@ class Corpus:
         """The sentence before and the one after every sentence of its paragraph; -1 where there is none.
 
         Sentences without an order are shuffled, and those about one subject speak of each other:
-        that teaches more than the order of a whole image does (README, skip-thoughts). Only one
-        that is alone with its subject has its neighbours among the paragraph's others.
+        phrases of another subject have little to say about it. Only one that is alone with its
+        subject has its neighbours among the paragraph's others.
         """
         if self.subjects is None:
             return _links(self.paragraphs, np.arange(len(self.paragraphs)))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -19,6 +20,7 @@ from detections import read_detections
 from main import main
 from scene_graph_files import read_image_states
 from semantic_graph import SemanticActionGraph
+from skipthoughts.train import main as train_skipthoughts
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -218,6 +220,25 @@ def test_a_checkpoint_holds_the_entity_vectors(made, tmp_path):
     assert main(["--test", "--preset", "best", *made.files(output)]) == 0
     assert (output / "results.json").read_text() == results
     assert main(["--predict", str(made.images), "--detections", str(made.detections), *made.files(output)]) == 0
+
+
+def test_history_phrases(made, tmp_path):
+    """Skip-thoughts trained on the split's phrases; their vectors stay for the next run."""
+    model, output = tmp_path / "model", tmp_path / "run"
+    small = ["--model", "uni", "--dim", "8", "--dim_word", "6", "--num_epochs", "1"]
+    assert not train_skipthoughts(
+        ["--from_graphs", str(made.splits / "train_data.json"), "--output", str(model), *small]
+    )
+    flags = ["--use_skip_thought", "--skip_thought_dir", str(model), "--skip_thought_model", "uni"]
+    assert main(["--train", "--test", *made.files(output), *SMALL, *flags, "--num_epochs", "1"]) == 0
+    with h5py.File(output / "feature_cache" / "phrases.h5") as kept:
+        phrases = json.loads(kept["phrases"][:].tobytes())
+        assert kept["vectors"].shape == (len(phrases), 8)
+    graph = SemanticActionGraph.load(made.graph)
+    assert all(phrase.split()[0] in " ".join(graph.entities + graph.attributes) for phrase in phrases)
+    assert any(f" {predicate} " in phrase for phrase in phrases for predicate in graph.predicates)
+    states = load_checkpoint(output / "best.pt")["description"]["model"]
+    assert states["phrase_dimension"] == 8
 
 
 def test_without_an_agent_nothing_else_is_asked_for(tmp_path, capsys):
