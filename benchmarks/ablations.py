@@ -39,6 +39,8 @@ ROWS: dict[str, list[str]] = {
     "the paper's walk": ["--neighbour_factor", "0.5", "--maximum_objects_per_subject", "5",
                          "--next_object_reward", "new_object", "--use_adaptive_action_sets"],
     "no history phrases": ["--no-use_skip_thought"],
+    "categories not mixed": ["--category_mixing", "0"],
+    "one network": ["--num_members", "1"],
 }  # fmt: skip
 TASKS = ("relationship", "relationship_k1", "phrase", "zero_shot_relationship", "predicate", "attribute")
 
