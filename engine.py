@@ -28,7 +28,7 @@ from results import graphs, score
 from scene_graph_files import write_image_states
 from scenes import SceneSet
 from training import Trainer
-from walk import Found, Policy, walk
+from walk import BEST, Found, Policy, walk
 from wiring import (
     Parts,
     check_description,
@@ -59,7 +59,12 @@ class Stopped(Exception):
 
 
 def walk_over(
-    parts: Parts, policy: Policy, scenes: SceneSet, images: Sequence[int], progress: str | None
+    parts: Parts,
+    policy: Policy,
+    scenes: SceneSet,
+    images: Sequence[int],
+    progress: str | None,
+    maximum_choices: int = BEST,
 ) -> list[Found]:
     """A greedy walk, the images divided among the ranks. Rank 0 gets every rank's findings, the others []."""
     mine = np.asarray(images)[ranks.rank() :: ranks.world_size()]
@@ -74,6 +79,7 @@ def walk_over(
         num_slots=128,
         predicates_per_pair=arguments.predicates_per_pair,
         attributes_per_step=arguments.attributes_per_step,
+        maximum_choices=maximum_choices,
         progress=progress if ranks.rank() == 0 else None,
     )
     if parts.phrases is not None:

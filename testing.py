@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from results import graphs, score
 from scene_graph_files import predictions_from_graphs, write_image_states
 from scenes import SceneSet
 from vrl_model import QNetwork
-from walk import Found, Policy, frequency_policy, own_choices, random_policy
+from walk import BEST, Found, Policy, best, frequency_policy, own_choices, random_policy
 from wiring import Parts, check_description, empty_network, make_agent, make_features, make_scenes
 
 # Tasks of results.json -> rows of the comparison
@@ -99,15 +100,16 @@ def test(parts: Parts) -> None:
 
     tasks: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(arguments.policy):
-        found = walk_over(parts, policy(name, walked, features), walked, images, f"{name} walks")
+        every = sys.maxsize if detections is None else BEST  # annotated pairs may be among the least likely ones
+        found = walk_over(parts, policy(name, walked, features), walked, images, f"{name} walks", every)
         on_truth = found
         if detections is not None:
             on_truth = walk_over(
-                parts, policy(name, truth, truth_features), truth, truth_images, f"{name}, given boxes"
+                parts, policy(name, truth, truth_features), truth, truth_images, f"{name}, given boxes", sys.maxsize
             )
         if ranks.rank():
             continue
-        merged = merge(found)
+        merged = best(merge(found))
         merged_truth = annotated_pairs(own_choices(merge(on_truth)), truth)
         tasks[name] = all_scores(parts, merged, walked, merged_truth, truth, seen)
         if len(tasks) == 1:

@@ -14,6 +14,7 @@ from scenes import SceneSet
 from semantic_graph import SemanticActionGraph
 from vrl_model import ActionSetMaker, Judgement, QValues, greedy
 
+BEST = 100  # phrases of an image that are kept: what recall@100 looks at
 MOST_PENDING = 2_000_000  # rows said before the best of each image are picked out
 
 Policy = Callable[[np.ndarray], Judgement]
@@ -43,15 +44,15 @@ def walk(
     num_slots: int = 64,
     predicates_per_pair: int = 1,
     attributes_per_step: int = 1,
-    maximum_predictions: int = 100,
+    maximum_choices: int = BEST,
     progress: str | None = None,
 ) -> Found:
     """Walk greedily through `images` (indices into scenes), once each.
 
     predicates_per_pair: 1 takes the agent's own choice, more reads the k best Q values of each visited pair;
     attributes_per_step likewise. The score of a relationship is the policy's confidence times those of both
-    instances, of an attribute times that of its one. The `maximum_predictions` best of each kind are kept, and of
-    the agent's own choices likewise.
+    instances, of an attribute times that of its one. The BEST of each kind are kept, and of the agent's own choices
+    the `maximum_choices` best.
     """
     env = SceneGraphEnvironment(scenes, graph, min(num_slots, max(len(images), 1)), rules)
     env.assign([np.asarray(images[slot :: env.num_slots], dtype=np.int64) for slot in range(env.num_slots)])
@@ -101,11 +102,11 @@ def walk(
                     columns[kind].append(_best(values, confidence, allowed, weight, k, name, base))
                     pending += len(columns[kind][-1]["score"])
             if pending > MOST_PENDING:
-                columns = [[_top(_join(part), maximum_predictions)] for part in columns[:2]] + columns[2:]
+                columns = [[_top(_join(part), maximum_choices)] for part in columns[:2]] + columns[2:]
                 pending = 0
             bar.update(int(env.step(states, *triple)[1].sum()))
     relationships, attributes, steps = (_join(parts) for parts in columns)
-    return Found(_top(relationships, maximum_predictions), _top(attributes, maximum_predictions), steps)
+    return Found(_top(relationships, maximum_choices), _top(attributes, maximum_choices), steps)
 
 
 def _best(
@@ -134,8 +135,8 @@ def _join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
-def _top(found: dict[str, np.ndarray], maximum: int) -> dict[str, np.ndarray]:
-    """The `maximum` best rows of each scene, and the `maximum` best of rank 0, by scene and falling score."""
+def _top(found: dict[str, np.ndarray], maximum_choices: int) -> dict[str, np.ndarray]:
+    """The BEST rows of each scene, and the `maximum_choices` best of rank 0, by scene and falling score."""
     if not found:
         return found
     if "attribute" in found:
@@ -145,7 +146,7 @@ def _top(found: dict[str, np.ndarray], maximum: int) -> dict[str, np.ndarray]:
     own = found["rank"][order] == 0
     own_before = np.cumsum(own) - own
     first = np.searchsorted(scene, scene)
-    keep = (np.arange(len(order)) - first < maximum) | (own & (own_before - own_before[first] < maximum))
+    keep = (np.arange(len(order)) - first < BEST) | (own & (own_before - own_before[first] < maximum_choices))
     return {key: values[order[keep]] for key, values in found.items()}
 
 
@@ -160,6 +161,11 @@ def _said_once(attributes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         once["rank"] = np.minimum.reduceat(attributes["rank"][order], first)
     by_step = np.lexsort((once["rank"], once["step"], once["scene"]))
     return {key: values[by_step] for key, values in once.items()}
+
+
+def best(found: Found) -> Found:
+    """The BEST phrases of each kind of every image, and as many of the agent's own choices."""
+    return Found(_top(found.relationships, BEST), _top(found.attributes, BEST), found.steps)
 
 
 def own_choices(found: Found) -> Found:

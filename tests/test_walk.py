@@ -7,7 +7,7 @@ from small_world import Walker, image, make_agent, make_graph, say_always, scene
 
 from environment import Rules
 from vrl_model import ActionSetMaker, ActionSetOptions, Judgement, QValues
-from walk import frequency_policy, own_choices, random_policy, walk
+from walk import best, frequency_policy, own_choices, random_policy, walk
 
 PERSON, BICYCLE, HAT, DOG = (10, 10, 40, 100), (40, 60, 60, 60), (15, 5, 20, 15), (300, 300, 20, 20)
 GRAPH = street_graph()
@@ -96,10 +96,9 @@ def test_more_predicates_of_each_pair():
     assert said(own_choices(found).relationships) == [expected[0], expected[2]]
 
 
-def test_keeps_the_most_confident_of_each_image():
-    found = walk(
-        POLICY, SETS, street_scenes(3), GRAPH, Rules(), [0, 1, 2], predicates_per_pair=9, maximum_predictions=2
-    )
+def test_keeps_the_most_confident_of_each_image(monkeypatch):
+    monkeypatch.setattr("walk.BEST", 2)
+    found = walk(POLICY, SETS, street_scenes(3), GRAPH, Rules(), [0, 1, 2], predicates_per_pair=9, maximum_choices=2)
     for scene in range(3):
         rows = found.relationships["scene"] == scene
         kept = [row[0] for row in said({key: column[rows] for key, column in found.relationships.items()})]
@@ -108,6 +107,17 @@ def test_keeps_the_most_confident_of_each_image():
     own = own_choices(found).relationships
     assert len(own["scene"]) == 6
     assert (np.diff(found.relationships["scene"]) >= 0).all()
+
+
+def test_every_own_choice_is_kept_on_demand(monkeypatch):
+    """Predicate detection asks about annotated pairs: they need not be among the most confident ones."""
+    monkeypatch.setattr("walk.BEST", 1)
+    scenes = street_scenes(2)
+    found = walk(POLICY, SETS, scenes, GRAPH, Rules(), [0, 1], predicates_per_pair=9, maximum_choices=1000)
+    pairs = int((found.steps["object"] >= 0).sum())
+    assert pairs > 2
+    assert len(own_choices(found).relationships["scene"]) == pairs
+    assert len(own_choices(best(found)).relationships["scene"]) == 2
 
 
 def test_an_own_choice_is_the_highest_q_however_high():
@@ -125,9 +135,10 @@ def test_an_own_choice_is_the_highest_q_however_high():
 def test_keeping_the_most_confident_as_it_goes_changes_nothing(monkeypatch):
     """Long walks drop what cannot be among the best of an image before they end."""
     scenes = street_scenes(7)
+    monkeypatch.setattr("walk.BEST", 2)
 
     def rows():
-        found = walk(POLICY, SETS, scenes, GRAPH, Rules(), range(7), 3, predicates_per_pair=9, maximum_predictions=2)
+        found = walk(POLICY, SETS, scenes, GRAPH, Rules(), range(7), 3, predicates_per_pair=9, maximum_choices=2)
         parts = found.relationships, found.attributes
         return [[part["scene"].tolist(), said(part), part["step"].tolist()] for part in parts]
 
