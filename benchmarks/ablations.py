@@ -27,6 +27,7 @@ ROWS: dict[str, list[str]] = {
     "plain DQN targets": ["--no-double_dqn"],
     "learn from the action taken": ["--learn_from", "taken"],
     "squared reward loss": ["--reward_loss", "squared"],
+    "squared, plain DQN targets": ["--reward_loss", "squared", "--no-double_dqn"],
     "squared, action taken": ["--reward_loss", "squared", "--learn_from", "taken"],
     "no adaptive action sets": ["--no-use_adaptive_action_sets"],
     "action sets of seen phrases": ["--use_adaptive_action_sets", "--predicate_action_set", "phrase"],
