@@ -67,7 +67,7 @@ def draw_boxes(image: Image.Image, graph: Graph, objects: list[int] | None = Non
     for i in reversed(objects):  # small boxes have the fewest places for a label: they choose first
         item = graph["objects"][i]
         text = f"{i + 1} {plain_text(item['name'], 28)}"
-        if item.get("score") is not None:
+        if item.get("score") not in (None, 1):  # annotated boxes are certain
             text += f" {item['score']:.2f}"
         left, top, right, bottom = font.getbbox(text)
         pad = max(2, line)

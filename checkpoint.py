@@ -35,9 +35,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         read_bytes(path, cure)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle can raise almost anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: is not a checkpoint of main.py ({reason}); {cure}") from None
+    except Exception:  # a damaged pickle can raise almost anything, with advice that does not belong here
+        raise InputError(f"{path}: is not a checkpoint of main.py, or damaged; {cure}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path}: is not a checkpoint of main.py; {cure}")
     return _to_arrays(content)

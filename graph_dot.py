@@ -158,7 +158,7 @@ def scene_graph_dot(
         label = f"<B>{label_text(text)}</B>" if kind == "object" else label_text(text)
         if number is not None:
             label = f'<FONT POINT-SIZE="10.5">{number} </FONT>' + label
-        if score is not None:
+        if score is not None and (kind, score) != ("object", 1):  # annotated boxes are certain
             label += f'<FONT POINT-SIZE="10.5" COLOR="#4c5360"> {score:.2f}</FONT>'
         look = dict(SHAPES[kind])
         if status:

@@ -51,6 +51,7 @@ PRESETS["sample"] = PRESETS["best"] | {
     "target_averaging": 0.99,  # a short training
     "use_adaptive_action_sets": True,
     "predicate_action_set": "word",
+    "object_detection_threshold": 0.3,
     "num_epochs": 5,
     "batch_size": 128,
 }
@@ -73,8 +74,6 @@ RUN_FLAGS = frozenset(
         "device",
         "checkpoint_minutes",
         "tensorboard",
-        "predicates_per_pair",
-        "attributes_per_step",
         "images_dir",
         "class_map",
         "detector",
@@ -110,6 +109,9 @@ MODEL_FLAGS = frozenset(
         "use_exact_match",
         "positive_reward",
         "next_object_reward",
+        "object_detection_threshold",
+        "predicates_per_pair",
+        "attributes_per_step",
     }
 )
 
@@ -139,6 +141,7 @@ LEAST = {
 def make_parser() -> argparse.ArgumentParser:
     """The command line of main.py."""
     parser = argparse.ArgumentParser(
+        usage="main.py (--train | --test | --predict PATH) [flags]; -h shows them",
         description="Scene graphs from images by deep variation-structured reinforcement learning.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

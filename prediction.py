@@ -36,10 +36,7 @@ DRAWN_RELATIONSHIPS = 12  # in the pictures, and none that is hardly believed; t
 LISTED = 10  # relationships printed for a single photo
 
 # What a finished graph depends on, beside MODEL_FLAGS: flags, and files that may be replaced by others.
-FLAGS = (
-    "object_detection_threshold", "maximum_num_entities_per_image", "predicates_per_pair", "attributes_per_step",
-    "detector",
-)  # fmt: skip
+FLAGS = ("maximum_num_entities_per_image", "detector")
 FILES = ("graph", "detections", "class_map", "detector_weights")
 
 
