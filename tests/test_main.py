@@ -118,7 +118,7 @@ def test_the_predictions_score_what_the_results_say(made, tested, tmp_path):
 
 
 def test_what_test_says(made, tested, capsys):
-    flags = ["--detections", str(made.detections), "--policy", "agent", "frequency"]
+    flags = ["--detections", str(made.detections), "--policy", "agent", "frequency", "--predicates_per_pair", "1"]
     assert main(["--test", *made.files(tested), *flags]) == 0
     out = capsys.readouterr().out
     for words in (
