@@ -135,9 +135,11 @@ class QNetwork(nn.Module):
         state = torch.cat(parts, dim=1) if len(parts) > 1 else dense
         with torch.autocast(dense.device.type, torch.bfloat16, enabled=self.mixed_precision):
             said = [member(state) for member in self.members]
-        outputs = [torch.stack(parts) for parts in zip(*said, strict=True)]
-        if not every_member:
-            outputs = [part.mean(dim=0) for part in outputs]
+        outputs = said[0]
+        if every_member:
+            outputs = [torch.stack(parts) for parts in zip(*said, strict=True)]
+        elif len(said) > 1:
+            outputs = [torch.stack(parts).mean(dim=0) for parts in zip(*said, strict=True)]
         return outputs[:3], outputs[3] if len(outputs) > 3 else None
 
     def q_values(self, outputs: list[torch.Tensor], future: torch.Tensor | None) -> QValues:
