@@ -23,9 +23,9 @@ step "Training the agent" python main.py --train --preset sample --output_dir sa
 step "Testing it beside its baselines" python main.py --test --preset sample --output_dir sample_run --policy agent frequency random
 step "Graphs as JSON" python graphviz/pickle_to_files.py --pickle sample_run/image_states.pickle --output sample_run/graphs
 step "Precision and recall" python graphviz/precision_recall.py --pickle sample_run/image_states.pickle --output sample_run/precision_recall.png
-first=$(python -c 'import json; print(json.load(open("sample_run/graphs/curr_graph_12.json"))["image_name"])')
+first=$(python -c 'import json; print(json.load(open("sample_run/graphs/curr_graph_57.json"))["image_name"])')
 for ending in png svg; do
-  step "A scene graph as ${ending^^}" python graphviz/visualize.py --graph sample_run/graphs/curr_graph_12.json --image "data/VG_100K/$first" --max_relationships 9 --output "sample_run/scene_graph.$ending" --no-open
+  step "A scene graph as ${ending^^}" python graphviz/visualize.py --graph sample_run/graphs/curr_graph_57.json --image "data/VG_100K/$first" --max_relationships 9 --output "sample_run/scene_graph.$ending" --no-open
 done
 step "The gallery" python graphviz/gallery.py --pickle sample_run/image_states.pickle --images_dir data/VG_100K --output sample_run/gallery
 

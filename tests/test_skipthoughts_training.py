@@ -279,8 +279,7 @@ def test_resuming_gives_the_same_model_as_not_stopping(tmp_path, world, monkeypa
         return update(model, *arguments)
 
     monkeypatch.setattr(train, "_update", update_and_die)
-    with pytest.raises(KeyboardInterrupt):
-        run("parts", "--num_epochs", "3", "--resume")
+    assert run("parts", "--num_epochs", "3", "--resume") == 130  # as Ctrl-C ends it
     monkeypatch.setattr(train, "_update", update)
     assert run("parts", "--num_epochs", "3", "--resume") == 0
     assert model_files(tmp_path / "parts") == model_files(tmp_path / "whole")
