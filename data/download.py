@@ -156,7 +156,7 @@ def get(source: Source, url: str, output: Path, page: str, keep_archive: bool = 
                     names = unpack(archive, output, source.unpack == "flat")
                 else:
                     _check(archive)
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
+        except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:  # the third: a damaged header
             path.unlink()
             raise InputError(
                 f"{path}: is not a whole zip archive ({error}) and was removed; run this again, or find "

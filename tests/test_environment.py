@@ -1,40 +1,13 @@
-"""The episode, by hand: traversal, next-object action sets, rewards, history, slots, checkpoints."""
+"""The episode, by hand: traversal, the state with its history, next-object action sets."""
 
-import numpy as np
 import pytest
 from small_world import Walker, image, make_graph, scene_set, seen, street_graph
+from street import DOG, PERSON, crowd_walk, street_walk
 
-from environment import Rules, SceneGraphEnvironment
+from environment import Rules
 from phrase_keys import PhraseKeys
 
-PERSON, BICYCLE, HAT, DOG = (10, 10, 40, 100), (40, 60, 60, 60), (15, 5, 20, 15), (300, 300, 20, 20)
-
-
-def street(relationships=((0, "riding", 1), (0, "wearing", 2))):
-    """A person who overlaps a bicycle and a hat, and a dog far away."""
-    return image(
-        [("person", PERSON, "young", "big"), ("bicycle", BICYCLE, "red"), ("hat", HAT), ("dog", DOG)], relationships
-    )
-
-
-def street_walk(confidences=(0.9, 0.8, 0.7, 0.6), rules=None):
-    graph = street_graph()
-    likely = [{name: c} for name, c in zip(("person", "bicycle", "hat", "dog"), confidences, strict=True)]
-    return Walker(
-        graph, scene_set(graph, [street()], [seen(graph, [PERSON, BICYCLE, HAT, DOG], likely)]), rules or Rules()
-    )
-
-
-def crowd_walk(count, rules=None, graph=None):
-    """A person among `count` overlapping objects of different categories, falling confidence; none annotated."""
-    words = [f"thing {i}" for i in range(count)]
-    graph = graph or make_graph(["person", *words], ["red"], ["on"], [], [])
-    boxes = [(0, 0, 100, 100)] + [(i, i, 30, 30) for i in range(count)]
-    likely = [{"person": 1.0}] + [{word: 0.99 - 0.01 * i} for i, word in enumerate(words)]
-    return Walker(graph, scene_set(graph, [image([])], [seen(graph, boxes, likely)]), rules)
-
-
-# Traversal --------------------------------------------------------------------------------------
+# Traversal -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -159,7 +132,7 @@ def test_images_without_objects_are_passed_over():
     assert not Walker(graph, scene_set(graph, [image([])])).env.active.any()
 
 
-# The state --------------------------------------------------------------------------------------
+# The state -----------------------------------------------------------------------------------------
 
 
 def test_the_first_step_of_a_subject_has_no_object():
@@ -241,7 +214,7 @@ def test_attributes_are_given_once_in_a_long_visit():
     assert walk.words("attributes_given") == set(words)
 
 
-# Next-object action sets --------------------------------------------------------------------------
+# Next-object action sets ---------------------------------------------------------------------------
 
 
 def test_next_objects_are_the_neighbours_surest_first():
@@ -291,261 +264,3 @@ def test_the_next_object_set_keeps_the_surest_categories():
     assert walk.next_objects == [("thing 0", 1), ("thing 1", 2), ("thing 2", 3), ("Terminal", -1)]
     walk.step("thing 0")
     assert walk.next_objects == [("thing 1", 2), ("thing 2", 3), ("thing 3", 4), ("Terminal", -1)]
-
-
-# Rewards ------------------------------------------------------------------------------------------
-
-
-def test_attribute_reward():
-    walk = street_walk()
-    assert walk.step("bicycle", attribute="young")[0][0] == 1
-    assert walk.step("hat", attribute="wet", predicate="riding")[0][0] == -1
-    assert walk.step("Terminal", predicate="wearing")[0][0] == 0  # none taken
-    assert walk.step("Terminal", attribute="red")[0][0] == 1  # the bicycle's
-
-
-def test_predicate_reward():
-    walk = street_walk()
-    assert walk.step("bicycle")[0][1] == 0
-    assert walk.step("hat", predicate="riding")[0][1] == 1
-    assert walk.step("Terminal", predicate="riding")[0][1] == -1  # person wearing hat
-    assert walk.pair == (1, -1)
-    walk.step("person")
-    assert walk.step("Terminal", predicate="riding")[0][1] == -1  # the bicycle does not ride the person
-
-
-def test_next_object_reward_is_for_new_objects_only():
-    walk = street_walk()
-    assert walk.step("bicycle")[0][2] == 5
-    assert walk.step("hat")[0][2] == 5
-    assert walk.step("Terminal")[0][2] == -1
-    assert walk.step("person")[0][2] == -1  # found: the walk began with it
-    assert walk.step("hat")[0][2] == -1  # found by the person
-
-
-def test_positive_reward_is_a_flag():
-    walk = street_walk(rules=Rules(positive_reward=10))
-    assert walk.step("bicycle", attribute="young")[0] == (10, 0, 5)
-    assert walk.step("Terminal", attribute="wet", predicate="riding")[0] == (-1, 10, -1)
-
-
-def test_two_detections_of_one_object_are_rewarded_once():
-    graph = street_graph()
-    record = image([("person", (0, 0, 50, 50)), ("dog", (10, 10, 20, 20))])
-    boxes = [(0, 0, 50, 50), (10, 10, 20, 20), (10, 10, 20, 18)]
-    likely = [{"person": 0.9}, {"dog": 0.8}, {"dog": 0.7}]
-    walk = Walker(graph, scene_set(graph, [record], [seen(graph, boxes, likely)]))
-    assert walk.step("dog")[0][2] == 5
-    assert walk.step("dog")[0][2] == -1
-
-
-def ambiguous_walk(annotated):
-    """A person, and a box that may be a dog or a bag, where `annotated` is annotated."""
-    graph = street_graph()
-    record = image(
-        [("person", (0, 0, 50, 50)), (annotated, (10, 10, 20, 20), "wet")], [(0, "near", 1), (1, "next to", 0)]
-    )
-    boxes = [(0, 0, 50, 50), (10, 10, 20, 20)]
-    return Walker(graph, scene_set(graph, [record], [seen(graph, boxes, [{"person": 0.9}, {"dog": 0.8, "bag": 0.75}])]))
-
-
-@pytest.mark.parametrize(("chosen", "right"), [("dog", False), ("bag", True)])
-def test_rewards_need_the_annotated_category(chosen, right):
-    walk = ambiguous_walk("bag")
-    assert walk.step(chosen)[0][2] == (5 if right else -1)
-    assert walk.step("Terminal", predicate="near")[0][1] == (1 if right else -1)
-    assert walk.pair == (1, -1)
-    assert walk.step("person", attribute="wet")[0][0] == (1 if right else -1)
-    assert walk.step("Terminal", predicate="next to")[0][1] == (1 if right else -1)
-
-
-@pytest.mark.parametrize(("height", "right"), [(10, True), (9, False)])
-def test_rewards_need_half_the_overlap(height, right):
-    """20 x 10 of 20 x 20 pixels is exactly one half."""
-    graph = street_graph()
-    record = image([("person", (0, 0, 50, 50)), ("dog", (10, 10, 20, 20), "wet")], [(0, "near", 1)])
-    boxes = [(0, 0, 50, 50), (10, 10, 20, height)]
-    walk = Walker(graph, scene_set(graph, [record], [seen(graph, boxes, [{"person": 0.9}, {"dog": 0.8}])]))
-    assert walk.step("dog")[0][2] == (5 if right else -1)
-    assert walk.step("Terminal", predicate="near")[0][1] == (1 if right else -1)
-    assert walk.step("Terminal", attribute="wet")[0][0] == (1 if right else -1)
-
-
-def test_any_overlapping_annotated_object_will_do():
-    """Port fault: the overlap function returned the last index; here each of several objects in one place counts."""
-    graph = street_graph()
-    record = image(
-        [
-            ("person", (0, 0, 50, 50), "young"),
-            ("person", (0, 0, 50, 49), "wet"),
-            ("dog", (10, 10, 20, 20)),
-            ("dog", (400, 10, 20, 20), "big"),
-        ],
-        [(1, "near", 2), (0, "next to", 3)],
-    )
-    boxes = [(0, 0, 50, 50), (10, 10, 20, 20)]
-    walk = Walker(graph, scene_set(graph, [record], [seen(graph, boxes, [{"person": 0.9}, {"dog": 0.8}])]))
-    assert walk.step("dog", attribute="young")[0][0] == 1
-    # near is the second person's; next to stands between the first person and the other dog
-    assert walk.words("predicates_right") == {"near"}
-    assert walk.step("Terminal", attribute="wet", predicate="near")[0][:2] == (1, 1)
-    assert walk.step("Terminal", attribute="big")[0][0] == -1
-
-
-def test_words_the_graph_does_not_know_earn_nothing():
-    """An object of an unknown category is no reason to reward Terminal, nor a first step without an object."""
-    graph = street_graph()
-    record = image([("person", PERSON), ("unicorn", PERSON), ("unicorn", BICYCLE)], [(0, "riding", 2)])
-    boxes = [PERSON, BICYCLE]
-    walk = Walker(graph, scene_set(graph, [record], [seen(graph, boxes, [{"person": 0.9}, {"bicycle": 0.8}])]))
-    assert walk.words("predicates_right") == set()
-    assert walk.step("Terminal")[0] == (0, 0, -1)
-    assert walk.step("Terminal")[0] == (0, 0, -1)
-
-
-def test_every_annotated_predicate_of_a_pair_is_rewarded():
-    """However often the others are annotated (a triplet may be annotated twice, boxes may be annotated twice)."""
-    graph = street_graph()
-    record = street([(0, "near", 1)] * 12 + [(0, "riding", 1)])
-    walk = Walker(graph, scene_set(graph, [record]))
-    walk.step("bicycle")
-    assert walk.step("Terminal", predicate="riding")[0][1] == 1
-
-
-def test_every_annotated_attribute_is_rewarded():
-    graph = street_graph()
-    record = image([("person", PERSON, "young")] * 25 + [("person", PERSON, "wet")])
-    walk = Walker(graph, scene_set(graph, [record], [seen(graph, [PERSON], [{"person": 0.9}])]))
-    assert walk.step("Terminal", attribute="wet")[0][0] == 1
-
-
-def test_reward_for_related_objects():
-    """next_object_reward "relationship" (not in the paper): +5 when the pair is annotated, found or not."""
-    graph = street_graph()
-    walk = Walker(
-        graph, scene_set(graph, [street([(0, "riding", 1), (1, "near", 0)])]), Rules(next_object_reward="relationship")
-    )
-    assert walk.step("bicycle")[0][2] == 5
-    assert walk.step("hat")[0][2] == -1  # new, but not related to the person
-    assert walk.step("Terminal")[0][2] == -1
-    assert walk.step("person")[0][2] == 5
-
-
-def test_large_vocabularies():
-    """More words than 16 bits count, as Visual Genome has with --min_occurances 1."""
-    graph = make_graph([f"word {i}" for i in range(40_000)], [], [], [], [])
-    record = image([("word 39999", (0, 0, 20, 20)), ("word 35000", (5, 5, 20, 20))])
-    walk = Walker(graph, scene_set(graph, [record]))
-    assert walk.state["subject_category"] == 39_999
-    assert walk.next_objects == [("word 35000", 1), ("Terminal", -1)]
-    assert walk.step("word 35000")[0][2] == 5
-    assert walk.state["object_category"] == 35_000
-
-
-# Many images together -----------------------------------------------------------------------------
-
-
-def fleet():
-    """Four images of one, two, three and four objects."""
-    graph = street_graph()
-    objects = street().labels.objects
-    records = []
-    for count in (1, 2, 3, 4):
-        record = street([(0, "riding", 1)] if count > 1 else [])
-        record.labels.objects = objects[:count]
-        record.image_name = f"{count}.jpg"
-        records.append(record)
-    return graph, scene_set(graph, records)
-
-
-def terminal(env):
-    """Choose Terminal everywhere; the rewards and what ended."""
-    none = np.full(int(env.active.sum()), -1)
-    return env.step(env.states(), none, none, np.full(len(none), env.terminal))
-
-
-def test_slots_go_through_their_own_queues():
-    graph, scenes = fleet()
-    env = SceneGraphEnvironment(scenes, graph, 3, Rules())
-    env.assign([np.array([1, 0]), np.array([3]), np.array([], dtype=int)])
-    rows = []
-    while env.active.any():
-        rows.append((np.flatnonzero(env.active).tolist(), env.states()["scene"].tolist()))
-        terminal(env)
-    assert rows == [([0, 1], [1, 3]), ([0, 1], [1, 3]), ([0, 1], [0, 3]), ([1], [3])]
-
-
-def test_idle_slots_do_not_disturb_the_others():
-    graph, scenes = fleet()
-    env = SceneGraphEnvironment(scenes, graph, 2, Rules())
-    env.assign([np.array([0]), np.array([2])])
-    none = np.array([-1, -1])
-    env.step(env.states(), none, none, np.array([env.terminal, graph.entities.index("bicycle")]))
-    assert env.active.tolist() == [False, True]  # slot 0 is done with its image of one object
-    alone = Walker(graph, scene_set(graph, [scenes.records[2]]))
-    alone.step("bicycle")
-    for name in ("entities", "instances", "entity_rewards", "attributes_right", "predicates_right"):
-        assert env.states()[0][name].tolist() == alone.state[name].tolist(), name
-    assert alone.step("hat")[0][2] == 5
-
-
-def test_assigning_again_starts_over():
-    graph, scenes = fleet()
-    env = SceneGraphEnvironment(scenes, graph, 1, Rules())
-    env.assign([np.array([3])])
-    first = env.states()
-    none = np.array([-1])
-    env.step(first, np.array([0]), none, np.array([1]))
-    env.assign([np.array([3])])
-    assert env.states().tobytes() == first.tobytes()
-
-
-def test_going_on_from_a_copy():
-    graph, scenes = fleet()
-    env = SceneGraphEnvironment(scenes, graph, 2, Rules())
-    env.assign([np.array([0, 3]), np.array([1, 2])])
-    terminal(env)
-    saved = env.state_dict()
-    kept = {name: array.copy() for name, array in saved.items()}
-    copy = SceneGraphEnvironment(scenes, graph, 2, Rules())
-    copy.load_state_dict(saved)
-    while env.active.any():
-        assert env.states().tobytes() == copy.states().tobytes()
-        for mine, other in zip(terminal(env), terminal(copy), strict=True):
-            assert mine.tolist() == other.tolist()
-    assert not copy.active.any()
-    assert all((kept[name] == saved[name]).all() for name in saved)  # a saved state does not move on
-
-
-def test_going_back_to_an_earlier_state():
-    graph, _ = fleet()
-    many = image([("person", (i, i, 50, 50)) for i in range(12)], name="many.jpg")
-    scenes = scene_set(graph, [street(), many])
-    env = SceneGraphEnvironment(scenes, graph, 1, Rules())
-    env.assign([np.array([0, 1])])
-    saved, first = env.state_dict(), env.states()
-    for _ in range(5):
-        terminal(env)
-    assert env.states()["scene"] == 1
-    env.load_state_dict(saved)
-    assert env.states().tobytes() == first.tobytes()
-
-
-# Phrases ------------------------------------------------------------------------------------------
-
-
-def test_phrase_keys_and_their_words():
-    graph = street_graph()
-    keys = PhraseKeys(graph)
-    texts, numbers = [], []
-    for s, subject in enumerate(graph.entities):
-        for a, attribute in enumerate(graph.attributes):
-            texts.append(f"{attribute} {subject}")
-            numbers += keys.attribute(np.array([a]), np.array([s])).tolist()
-        for p, predicate in enumerate(graph.predicates):
-            for o, other in enumerate(graph.entities):
-                texts.append(f"{subject} {predicate} {other}")
-                numbers += keys.relationship(np.array([s]), np.array([p]), np.array([o])).tolist()
-    assert len(set(numbers)) == len(numbers)
-    assert [keys.text(number) for number in numbers] == texts
-    assert keys.attribute(np.array([-1]), np.array([2])).tolist() == [-1]

@@ -10,7 +10,7 @@ import pytest
 import evaluation
 import scene_graph_files as files
 from data.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord
-from formats import InputError
+from formats import InputError, read_plain_pickle
 
 GRAPH = {
     "image_name": "1.jpg",
@@ -135,8 +135,7 @@ def test_image_states_come_back_and_numpy_numbers_are_plain(tmp_path):
         steps=np.array(GRAPH["steps"]),
     )
     files.write_image_states(path, [files.graph_from_record(RECORD)], [predicted])
-    with path.open("rb") as file:
-        assert sorted(pickle.load(file)) == ["curr", "gt"]
+    assert sorted(read_plain_pickle(path)) == ["curr", "gt"]
     assert files.read_image_states(path) == {"gt": [files.graph_from_record(RECORD)], "curr": [GRAPH]}
 
 
