@@ -262,7 +262,12 @@ def make_parser() -> argparse.ArgumentParser:
 
     group = parser.add_argument_group("learning")
     group.add_argument("--num_epochs", type=int, default=5, help="walks over every training image")
-    group.add_argument("--batch_size", type=int, default=64, help="transitions an update; as many images step together")
+    group.add_argument(
+        "--batch_size",
+        type=int,
+        default=64,
+        help="transitions an update; up to three times as many images step together",
+    )
     group.add_argument("--discount_factor", type=float, default=0.9, help="lambda")
     group.add_argument("--learning_rate", type=float, default=0.0007, help="of the optimizer")
     group.add_argument("--optimizer", choices=("rmsprop", "adamw"), default="rmsprop", help="adamw: not in the paper")
@@ -366,9 +371,9 @@ def parse(argv: Sequence[str] | None, defaults: dict[str, Any] | None = None) ->
     for name in ("epsilon", "epsilon_end", "discount_factor", "category_mixing"):
         if not 0 <= getattr(arguments, name) <= 1:
             parser.error(f"--{name} must be from 0 to 1")
-    if arguments.replay_buffer_minimum_number_samples > arguments.replay_buffer_capacity - arguments.batch_size:
+    if arguments.replay_buffer_minimum_number_samples > arguments.replay_buffer_capacity - 3 * arguments.batch_size:
         parser.error(
-            "--replay_buffer_minimum_number_samples must be less than --replay_buffer_capacity by a batch, "
+            "--replay_buffer_minimum_number_samples must be less than --replay_buffer_capacity by three batches, "
             "or training never begins"
         )
     return arguments

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from environment import PENALTY
 from ranks import world_size
-from vrl_model import Agent, QNetwork, greedy, to_device, unpacked
+from vrl_model import ActionSets, Agent, QNetwork, QValues, to_device, unpacked
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,20 @@ def set_mode(network: QNetwork, training: bool) -> None:
         network.train(training)
 
 
-def max_allowed(q: torch.Tensor, allowed: torch.Tensor, scored_by: torch.Tensor | None = None) -> torch.Tensor:
-    """max over the action set, 0 where it is empty: (n, k), bool (n, k) -> (n,).
+def max_allowed(q: QValues, allowed: ActionSets, scored_by: QValues | None = None) -> torch.Tensor:
+    """max over the action set of each kind, 0 where it is empty: Q and bool masks, (n, k) a kind -> (n, 3).
 
     scored_by: Double DQN (van Hasselt et al. 2016): the maximising action is chosen by `q`, its value taken from here.
     """
-    if not q.shape[1]:
-        return q.new_zeros(len(q))
-    action = greedy(q, allowed)
-    values = (q if scored_by is None else scored_by).gather(1, action.clamp(min=0)[:, None])[:, 0]
-    return torch.where(action >= 0, values, 0.0)
+    values = []
+    for i, (chooser, mask) in enumerate(zip(q, allowed, strict=True)):
+        if not chooser.shape[1]:
+            values.append(chooser.new_zeros(len(chooser)))
+            continue
+        best, action = chooser.masked_fill(~to_device(mask, chooser.device), -torch.inf).max(dim=1)
+        value = best if scored_by is None else scored_by[i].gather(1, action[:, None])[:, 0]
+        values.append(value.masked_fill(best == -torch.inf, 0.0))
+    return torch.stack(values, dim=1)
 
 
 class Learner:
@@ -79,49 +83,56 @@ class Learner:
         target_network.load_state_dict(agent.network.state_dict())
         target_network.requires_grad_(False).eval()
 
-    def bootstrap(self, transitions: np.ndarray) -> torch.Tensor:
-        """lambda max Q(f', g'; theta-) for the three kinds of actions, (n, 3); 0 at the end of an episode."""
-        agent, device = self.agent, self.agent.device
-        states = transitions["next_state"]
-        inputs = agent.encoder(states, device)
-        sets = agent.action_sets(states)
-        target = self.target_network.q_values(*self.target_network(*inputs))
-        chooser = agent.network.q_values(*agent.network(*inputs)) if self.options.double_dqn else None
-        values = []
-        for i, allowed in enumerate(sets):
-            mask = to_device(allowed, device)
-            values.append(max_allowed(target[i] if chooser is None else chooser[i], mask, target[i]))
-        going = to_device(~transitions["done"], device)
-        return self.options.discount_factor * torch.stack(values, dim=1) * going[:, None]
+    def inputs(self, transitions: np.ndarray) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """The network's inputs, of the states and of the next states; in one go, many short calls have a price."""
+        n = len(transitions)
+        both = self.agent.encoder(np.concatenate([transitions["state"], transitions["next_state"]]), self.agent.device)
+        return [part[:n] for part in both], [part[n:] for part in both]
+
+    def bootstrap(self, transitions: np.ndarray, following: list[torch.Tensor]) -> torch.Tensor:
+        """lambda max Q(f', g'; theta-) for the three kinds of actions, (n, 3); 0 at the end of an episode.
+
+        following: the network's inputs of the next states.
+        """
+        agent = self.agent
+        q = [net.by_kind(net.q_values(*net(*following))) for net in self._judges()]
+        best = max_allowed(q[0], agent.action_sets(transitions["next_state"]), q[-1])
+        going = to_device(~transitions["done"], agent.device)
+        return self.options.discount_factor * best * going[:, None]
+
+    def _judges(self) -> list[QNetwork]:
+        """Who chooses the best next action, and (last) who says what it is worth."""
+        return [self.agent.network, self.target_network] if self.options.double_dqn else [self.target_network]
 
     def losses(self, transitions: np.ndarray) -> torch.Tensor:
         """The three losses (attribute, predicate, next object), (3,), each averaged over the transitions."""
         agent, device = self.agent, self.agent.device
-        set_mode(agent.network, training=False)
+        network = agent.network
+        inputs, following = self.inputs(transitions)
+        set_mode(network, training=False)
         with torch.no_grad():
-            bootstrap = self.bootstrap(transitions)
-        set_mode(agent.network, training=True)
-        states = transitions["state"]
-        outputs, future = self.trained(*agent.encoder(states, device), every_member=True)
+            bootstrap = self.bootstrap(transitions, following)
+        set_mode(network, training=True)
+        outputs, future = self.trained(*inputs, every_member=True)  # (members, n, A + P + C + 1), (members, n, 3)
+        # of m actions: their kinds (m,), outputs (members, n, m), rewards and whether they are learned from (n, m)
         if self.options.learn_from == "all":
-            learned = agent.action_sets(states)
-            rewards = all_rewards(states, [q.shape[-1] for q in outputs], agent.network.rewards)
+            kinds = network.kinds
+            learned = np.concatenate(agent.action_sets(transitions["state"]), axis=1)
+            rewards = all_rewards(transitions["state"], network)
         else:
-            learned, rewards = taken_rewards(transitions, [q.shape[-1] for q in outputs])
-        learned = [to_device(mask, device) for mask in learned]
-        rewards = [to_device(reward, device) for reward in rewards]
+            kinds = torch.arange(3, device=device)
+            action = transitions["action"].copy()  # not views: torch wants strides of whole numbers
+            learned, rewards = action >= 0, transitions["reward"].copy()
+            outputs = taken(outputs, to_device(action, device), network.widths)
+        rewards = to_device(rewards, device)
         if future is None:
-            losses = [
-                _sum_over((q - (r + b[:, None])).square(), mask)
-                for q, r, b, mask in zip(outputs, rewards, bootstrap.T, learned, strict=True)
-            ]
-            return torch.stack(losses)
-        losses = []
-        for i, (z, r, mask) in enumerate(zip(outputs, rewards, learned, strict=True)):
-            right = (r > PENALTY).to(z.dtype).expand_as(z)
-            fit = F.binary_cross_entropy_with_logits(z, right, reduction="none")
-            losses.append(_sum_over(fit, mask) + (future[..., i] - bootstrap[:, i]).square().mean())
-        return torch.stack(losses)
+            fit = (outputs - (rewards + bootstrap[:, kinds])).square()
+        else:
+            right = (rewards > PENALTY).to(outputs.dtype).expand_as(outputs)
+            fit = F.binary_cross_entropy_with_logits(outputs, right, reduction="none")
+        fit = (fit * to_device(learned, device)).mean(dim=(0, 1))  # (m,)
+        losses = fit.new_zeros(3).index_add(0, kinds, fit)
+        return losses if future is None else losses + (future - bootstrap).square().mean(dim=(0, 1))
 
     def update(self, transitions: np.ndarray) -> torch.Tensor:
         """One gradient step on a batch of transitions. Returns the three losses, (3,), detached."""
@@ -148,11 +159,6 @@ class Learner:
     def best_network(self) -> QNetwork:
         """The network to test: the averaged one where there is one."""
         return self.target_network if self.options.target_averaging else self.agent.network
-
-
-def _sum_over(loss: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Sum over the masked actions of each transition, mean over the rest: (members, n, k), bool (n, k) -> ()."""
-    return (loss * mask).sum(dim=-1).mean()
 
 
 def jittered(states: np.ndarray, amount: float, normal: np.ndarray) -> np.ndarray:
@@ -195,26 +201,23 @@ def mirror_partners(predicates: list[str]) -> np.ndarray:
     return np.array([index.get(name, i) for i, name in enumerate(names)], dtype=np.int64)
 
 
-def taken_rewards(transitions: np.ndarray, widths: list[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The taken actions as masks, and their rewards: three bool (n, k) and three float32 (n, k)."""
-    masks, rewards = [], []
-    for i, width in enumerate(widths):
-        action = transitions["action"][:, i]
-        row = np.flatnonzero(action >= 0)
-        mask = np.zeros((len(action), width), dtype=bool)
-        reward = np.zeros((len(action), width), dtype=np.float32)
-        mask[row, action[row]] = True
-        reward[row, action[row]] = transitions["reward"][row, i]
-        masks.append(mask)
-        rewards.append(reward)
-    return masks, rewards
+def taken(outputs: torch.Tensor, action: torch.Tensor, widths: tuple[int, int, int]) -> torch.Tensor:
+    """What heads side by side say of the actions taken: (k, n, A + P + C + 1), (n, 3) -> (k, n, 3).
+
+    Where no action was taken (-1) it is what they say of some other.
+    """
+    first = torch.tensor([0, widths[0], widths[0] + widths[1]], device=action.device)
+    place = (action.clamp(min=0) + first).expand(len(outputs), -1, -1)
+    return outputs.gather(2, place)
 
 
-def all_rewards(states: np.ndarray, widths: list[int], rewards: tuple[tuple[float, float], ...]) -> list[np.ndarray]:
-    """The reward of every action, three float32 (n, k); outside the action sets the numbers mean nothing."""
-    out = []
-    for width, (low, high), field in zip(widths[:2], rewards, ("attributes_right", "predicates_right"), strict=False):
-        out.append(np.where(unpacked(states[field], width), np.float32(high), np.float32(low)))
-    reward = np.full((len(states), widths[2] + 1), rewards[2][0], dtype=np.float32)  # the last column takes the padding
+def all_rewards(states: np.ndarray, network: QNetwork) -> np.ndarray:
+    """The reward of every action, float32 (n, A + P + C + 1); outside the action sets the numbers mean nothing."""
+    parts = []
+    for width, (low, high), field in zip(
+        network.widths[:2], network.rewards[:2], ("attributes_right", "predicates_right"), strict=True
+    ):
+        parts.append(np.where(unpacked(states[field], width), np.float32(high), np.float32(low)))
+    reward = np.full((len(states), network.widths[2] + 1), network.rewards[2][0], dtype=np.float32)
     reward[np.arange(len(states))[:, None], states["entities"]] = states["entity_rewards"]
-    return [*out, reward[:, :-1]]
+    return np.concatenate([*parts, reward[:, :-1]], axis=1)  # the last column took the padding

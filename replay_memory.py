@@ -37,13 +37,18 @@ class ReplayMemory:
         self.memory[slots, self.added[slots] % self.share] = transitions
         self.added[slots] += 1
 
-    def sample(self, uniform: np.ndarray) -> np.ndarray:
-        """A transition for each of the random numbers in [0, 1), (n,): number i from the share of slot i mod slots.
+    def sample(self, uniform: np.ndarray, turn: int = 0) -> np.ndarray:
+        """A transition for each of the random numbers in [0, 1), (n,), from the shares of slots in turn.
 
+        With m slots for each number, number i draws from the share of slot i m + turn mod m: every slot has its turn
+        once in m samples, and half of the slots with half of the numbers draw what the whole would have drawn there.
         Every transition of a share is equally likely. Slots that hold nothing yet lend their turn to those that do.
         """
+        num_slots = len(self.added)
+        stride = max(num_slots // len(uniform), 1)
+        slot = (np.arange(len(uniform)) * stride + turn % stride) % num_slots
         filled = np.flatnonzero(self.added) if self.added.any() else np.zeros(1, dtype=np.int64)
-        slot = filled[np.arange(len(uniform)) % len(filled)]
+        slot = np.where(self.added[slot] > 0, slot, filled[slot % len(filled)])
         row = (uniform * np.minimum(self.added[slot], self.share)).astype(np.int64)
         return self.memory[slot, row]
 

@@ -17,6 +17,13 @@ from q_learning import Learner, jittered, mirror_partners, mirrored, set_mode
 from replay_memory import ReplayMemory
 
 ACT, SAMPLE, JITTER, MIRROR = 0, 1, 2, 3  # streams of random numbers
+MOST_BATCHES = 3  # slots to a batch: a step of many slots hardly costs more than one of few
+IMAGES_PER_SLOT = 8  # at least, where there is more than one slot to a sample: at the end of an epoch slots idle
+
+
+def number_of_slots(images: int, batch_size: int) -> int:
+    """How many images all ranks together walk over side by side: one to three times the batch size."""
+    return batch_size * min(max(images // (IMAGES_PER_SLOT * batch_size), 1), MOST_BATCHES)
 
 
 def generator(seed: int, stream: int, step: int) -> np.random.Generator:
@@ -139,7 +146,8 @@ class Trainer:
         options, update = self.learner.options, self.learner.updates
         size = ranks.share(options.batch_size, "--batch_size")
         mine = slice(ranks.rank() * size, (ranks.rank() + 1) * size)
-        transitions = self.memory.sample(generator(options.seed, SAMPLE, update).random(options.batch_size)[mine])
+        uniform = generator(options.seed, SAMPLE, update).random(options.batch_size)[mine]
+        transitions = self.memory.sample(uniform, turn=update)
         if options.box_jitter:
             normal = generator(options.seed, JITTER, update).standard_normal((options.batch_size, 8))[mine]
             transitions["state"] = jittered(transitions["state"], options.box_jitter, normal)

@@ -6,7 +6,6 @@ The embeddings of images and boxes are made by `features.py` and arrive here as 
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -66,7 +65,7 @@ class QValues(NamedTuple):
 
 
 class FusionNetwork(nn.Module):
-    """Fully connected fusion layers, and on them a linear head for each kind of action."""
+    """Fully connected fusion layers, and on them a linear head for each kind of action, side by side in one layer."""
 
     def __init__(self, options: ModelOptions, widths: Sequence[int]) -> None:
         super().__init__()
@@ -77,18 +76,17 @@ class FusionNetwork(nn.Module):
             if options.dropout:
                 layers.append(nn.Dropout(options.dropout))
         self.fusion = nn.Sequential(*layers)
-        self.heads = nn.ModuleList(_head(sizes[-1], width) for width in widths)
+        self.heads = Linear(sizes[-1], sum(widths))
         self.future = nn.Linear(sizes[-1], 3) if options.reward_loss == "cross_entropy" else None
         if self.future is not None:
-            for head in self.heads[:2]:
-                nn.init.constant_(head.bias, RARE)
+            nn.init.constant_(self.heads.bias[: widths[0] + widths[1]], RARE)
 
-    def forward(self, state: torch.Tensor) -> list[torch.Tensor]:
-        """(n, state dimension) -> (n, A), (n, P), (n, C + 1), and future values (n, 3) if there are any."""
+    def forward(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(n, state dimension) -> the heads' outputs (n, A + P + C + 1), and future values (n, 3) if there are any."""
         hidden = self.fusion(state)
-        outputs = [head(hidden).float() for head in self.heads]
+        outputs = self.heads(hidden).float()
         # the value of what follows is read off the features that predict rewards, it does not shape them
-        return outputs if self.future is None else [*outputs, self.future(hidden.detach()).float()]
+        return outputs, None if self.future is None else self.future(hidden.detach()).float()
 
 
 class QNetwork(nn.Module):
@@ -116,16 +114,22 @@ class QNetwork(nn.Module):
         self.entity_vectors = None
         if options.entity_vector_dimension:
             self.entity_vectors = EntityVectors(none, options.entity_vector_dimension, options.category_mixing)
-        widths = (len(graph.attributes), len(graph.predicates), len(graph.entities) + 1)
-        self.members = nn.ModuleList(FusionNetwork(options, widths) for _ in range(options.num_members))
+        self.widths = (len(graph.attributes), len(graph.predicates), len(graph.entities) + 1)
+        self.members = nn.ModuleList(FusionNetwork(options, self.widths) for _ in range(options.num_members))
         self.rewards = ((PENALTY, positive_reward), (PENALTY, positive_reward), (PENALTY, OBJECT_REWARD))
+        # of every output: its kind of action (0 attribute, 1 predicate, 2 next object), its lower and its higher reward
+        kinds = torch.arange(3).repeat_interleave(torch.tensor(self.widths))
+        low, high = torch.tensor(self.rewards)[kinds].T.contiguous()
+        for name, values in (("kinds", kinds), ("low", low), ("high", high)):
+            self.register_buffer(name, values, persistent=False)
 
     def forward(
         self, dense: torch.Tensor, categories: torch.Tensor, every_member: bool = False
-    ) -> tuple[list[torch.Tensor], torch.Tensor | None]:
-        """dense (n, state dimension less category vectors), categories (n, 2) -> head outputs, future values (n, 3).
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """dense (n, state dimension less category vectors), categories (n, 2) -> outputs, future values (n, 3).
 
-        They are the mean of the members' outputs, or those of every member: (k, n, A) and so on.
+        Outputs (n, A + P + C + 1) are those of the three heads side by side (see `by_kind`). All are the mean of the
+        members', or those of every member: (k, n, A + P + C + 1), (k, n, 3).
         """
         parts = [dense]
         if self.categories is not None:
@@ -133,32 +137,30 @@ class QNetwork(nn.Module):
         if self.entity_vectors is not None:
             parts.append(self.entity_vectors(categories).flatten(1))
         state = torch.cat(parts, dim=1) if len(parts) > 1 else dense
-        with torch.autocast(dense.device.type, torch.bfloat16, enabled=self.mixed_precision):
+        if self.mixed_precision:
+            with torch.autocast(dense.device.type, torch.bfloat16):
+                said = [member(state) for member in self.members]
+        else:
             said = [member(state) for member in self.members]
-        outputs = said[0]
+        if len(said) == 1:  # nothing to copy
+            return tuple(part[None] if every_member and part is not None else part for part in said[0])
+        outputs, future = (None if parts[0] is None else torch.stack(parts) for parts in zip(*said, strict=True))
         if every_member:
-            outputs = [torch.stack(parts) for parts in zip(*said, strict=True)]
-        elif len(said) > 1:
-            outputs = [torch.stack(parts).mean(dim=0) for parts in zip(*said, strict=True)]
-        return outputs[:3], outputs[3] if len(outputs) > 3 else None
+            return outputs, future
+        return outputs.mean(dim=0), None if future is None else future.mean(dim=0)
 
-    def q_values(self, outputs: list[torch.Tensor], future: torch.Tensor | None) -> QValues:
-        """Head outputs -> Q. Log-odds z become the expected reward low + (high - low) sigmoid(z), plus the future."""
+    def q_values(self, outputs: torch.Tensor, future: torch.Tensor | None) -> torch.Tensor:
+        """Outputs -> Q, (n, A + P + C + 1) both.
+
+        Log-odds z become the expected reward low + (high - low) sigmoid(z), plus the future.
+        """
         if future is None:
-            return QValues(*outputs)
-        return QValues(
-            *(
-                low + (high - low) * torch.sigmoid(z) + future[:, i : i + 1]
-                for i, (z, (low, high)) in enumerate(zip(outputs, self.rewards, strict=True))
-            )
-        )
+            return outputs
+        return self.low + (self.high - self.low) * torch.sigmoid(outputs) + future[:, self.kinds]
 
-
-def _head(inputs: int, actions: int) -> nn.Linear:
-    """A linear head; one without any action (a graph without attributes) is made without torch's warning."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
-        return Linear(inputs, actions)
+    def by_kind(self, values: torch.Tensor) -> QValues:
+        """Numbers of all actions (n, A + P + C + 1) -> of attributes, predicates, next objects."""
+        return QValues(*values.split(self.widths, dim=-1))
 
 
 def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -317,8 +319,8 @@ def greedy(q: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
     """The allowed action with the highest Q: (n, k), bool (n, k) -> int64 (n,), -1 where none is allowed."""
     if not q.shape[1]:
         return torch.full((len(q),), -1, dtype=torch.int64, device=q.device)
-    best = q.masked_fill(~allowed, -torch.inf).argmax(dim=1)
-    return torch.where(allowed.any(dim=1), best, -1)
+    best, action = q.masked_fill(~allowed, -torch.inf).max(dim=1)
+    return action.masked_fill(best == -torch.inf, -1)
 
 
 def random_action(allowed: np.ndarray, uniform: np.ndarray) -> np.ndarray:
@@ -362,9 +364,9 @@ class Agent:
         """Q of every action in n states and confidences, without gradients."""
         with torch.inference_mode():
             outputs, future = self.network(*self.encoder(states, self.device))
-            q = self.network.q_values(outputs, future)
+            q = self.network.by_kind(self.network.q_values(outputs, future))
             if future is not None:
-                return Judgement(q, torch.sigmoid(outputs[0]), torch.sigmoid(outputs[1]))
+                return Judgement(q, *self.network.by_kind(torch.sigmoid(outputs))[:2])
             allowed = (to_device(mask, self.device) for mask in self.action_sets(states)[:2])
             attribute, predicate = map(chance_of_reward, q[:2], allowed, self.network.rewards[:2])
             return Judgement(q, attribute, predicate)
@@ -372,7 +374,7 @@ class Agent:
     def q_values(self, states: np.ndarray) -> QValues:
         """Q of every action in n states, without gradients."""
         with torch.inference_mode():
-            return self.network.q_values(*self.network(*self.encoder(states, self.device)))
+            return self.network.by_kind(self.network.q_values(*self.network(*self.encoder(states, self.device))))
 
     def act(self, states: np.ndarray, epsilon: float, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """epsilon-greedy: each action of the triple is random with probability epsilon.

@@ -149,9 +149,13 @@ def say_always(
     """Make a network give the same numbers for every state: {word: number}, `default` for the others."""
     graph = street_graph()
     vocabularies = (graph.attributes, graph.predicates, [*graph.entities, "Terminal"])
-    for head, words, said in zip(network.members[0].heads, vocabularies, (attribute, predicate, entity), strict=True):
-        head.weight.zero_()
-        head.bias.copy_(torch.tensor([float(said.get(word, default)) for word in words]))
+    numbers = [
+        float(said.get(word, default))
+        for words, said in zip(vocabularies, (attribute, predicate, entity), strict=True)
+        for word in words
+    ]
+    network.members[0].heads.weight.zero_()
+    network.members[0].heads.bias.copy_(torch.tensor(numbers))
     if network.members[0].future is not None:
         network.members[0].future.weight.zero_()
         network.members[0].future.bias.copy_(torch.tensor(future))

@@ -9,6 +9,7 @@ from small_world import Walker, image, make_agent, make_graph, say_always, scene
 
 from q_learning import Learner, LearningOptions, epsilon_at, jittered, max_allowed
 from replay_memory import transition_dtype
+from vrl_model import ActionSets, QValues
 
 PERSON, BICYCLE, HAT = (10, 10, 40, 100), (40, 60, 60, 60), (15, 5, 20, 15)
 
@@ -63,6 +64,10 @@ def learner(reward_loss="squared", online=ONLINE, future=(0.0, 0.0, 0.0), **opti
     return made
 
 
+def bootstrap_of(made, rows):
+    return made.bootstrap(rows, made.inputs(rows)[1])
+
+
 # Exploration --------------------------------------------------------------------------------------
 
 
@@ -84,10 +89,13 @@ def test_epsilon_flags():
 def test_max_over_the_action_set():
     q = torch.tensor([[1.0, 5, 3], [1, 5, 3], [-4, -2, -3], [1, 5, 3]])
     other = torch.tensor([[10.0, 20, 30], [10, 20, 30], [10, 20, 30], [10, 20, 30]])
-    allowed = torch.tensor([[True, True, True], [True, False, True], [True, False, True], [False, False, False]])
-    assert max_allowed(q, allowed).tolist() == [5, 3, -3, 0]
-    assert max_allowed(q, allowed, scored_by=other).tolist() == [20, 30, 30, 0]
-    assert max_allowed(torch.zeros(2, 0), torch.zeros(2, 0, dtype=torch.bool)).tolist() == [0, 0]
+    allowed = np.array([[True, True, True], [True, False, True], [True, False, True], [False, False, False]])
+    kinds = QValues(torch.zeros(4, 0), q, q[:, :1])  # of the first kind there is no action at all
+    sets = ActionSets(np.zeros((4, 0), dtype=bool), allowed, allowed[:, :1])
+    assert max_allowed(kinds, sets).tolist() == [[0, 5, 1], [0, 3, 1], [0, -3, -4], [0, 0, 0]]
+    values = QValues(torch.zeros(4, 0), other, -other[:, :1])
+    double = max_allowed(kinds, sets, scored_by=values)
+    assert double.tolist() == [[0, 20, -10], [0, 30, -10], [0, 30, -10], [0, 0, 0]]
 
 
 def test_dqn_target():
@@ -97,17 +105,17 @@ def test_dqn_target():
     next objects {hat, Terminal}. Values outside these sets (young 9, wearing 7, dog 9) do not count.
     """
     first, second = steps()
-    bootstrap = learner(discount_factor=0.9).bootstrap(first)
+    bootstrap = bootstrap_of(learner(discount_factor=0.9), first)
     assert bootstrap.tolist()[0] == pytest.approx([0.9 * 2, 0.9 * 3, 0.9 * 4])
     # then {big}, {wearing}, {Terminal}
-    bootstrap = learner(discount_factor=0.5).bootstrap(np.concatenate([first, second]))
+    bootstrap = bootstrap_of(learner(discount_factor=0.5), np.concatenate([first, second]))
     assert bootstrap.tolist()[1] == pytest.approx([0.5 * 2, 0.5 * 7, 0.5 * 0.5])
 
 
 def test_double_dqn_target():
     """The network chooses wet (5 > -1), near (4) and Terminal (3 > 2); the target network scores them: 1, 2, 0.5."""
     first, _ = steps()
-    bootstrap = learner(double_dqn=True, discount_factor=0.9).bootstrap(first)
+    bootstrap = bootstrap_of(learner(double_dqn=True, discount_factor=0.9), first)
     assert bootstrap.tolist()[0] == pytest.approx([0.9 * 1, 0.9 * 2, 0.9 * 0.5])
 
 
@@ -116,7 +124,7 @@ def test_no_bootstrap_at_the_end_of_an_episode(double_dqn):
     walk = street_walk()
     rows = [transition(walk, "Terminal", word) for word in ("young", None, None)]
     assert [bool(row["done"][0]) for row in rows] == [False, False, True]
-    bootstrap = learner(double_dqn=double_dqn).bootstrap(np.concatenate(rows))
+    bootstrap = bootstrap_of(learner(double_dqn=double_dqn), np.concatenate(rows))
     assert bootstrap[2].tolist() == [0, 0, 0]
     assert (bootstrap[0] != 0).any()
 
@@ -125,7 +133,7 @@ def test_empty_action_sets_have_no_future():
     """A new subject has no object, so there is no predicate to look forward to."""
     walk = street_walk()
     row = transition(walk, "Terminal", "young")
-    assert learner().bootstrap(row)[0, 1].item() == 0
+    assert bootstrap_of(learner(), row)[0, 1].item() == 0
 
 
 # Losses -------------------------------------------------------------------------------------------
@@ -166,7 +174,7 @@ def test_cross_entropy_loss_of_the_actions_taken():
         0.9 * (-1 + 2 * sigmoid(3) - 0.2),
         0.9 * (-1 + 6 * sigmoid(4) + 0.5),
     ]
-    assert made.bootstrap(first).tolist()[0] == pytest.approx(bootstrap, rel=1e-5)
+    assert bootstrap_of(made, first).tolist()[0] == pytest.approx(bootstrap, rel=1e-5)
     fit = [np.log1p(np.exp(-0.5)), 0, np.log1p(np.exp(-7))]
     expected = [a + (f - b) ** 2 for a, f, b in zip(fit, future, bootstrap, strict=True)]
     assert made.losses(first).tolist() == pytest.approx(expected, rel=1e-5)
@@ -210,8 +218,9 @@ def touched(made, rows):
     made.losses(rows).sum().backward()
     graph = street_graph()
     words = (graph.attributes, graph.predicates, [*graph.entities, "Terminal"])
-    heads = made.agent.network.members[0].heads
-    return [{v[i] for i in head.bias.grad.nonzero()[:, 0]} for v, head in zip(words, heads, strict=True)]
+    network = made.agent.network
+    pulls = network.by_kind(network.members[0].heads.bias.grad)
+    return [{v[i] for i in pull.nonzero()[:, 0]} for v, pull in zip(words, pulls, strict=True)]
 
 
 def test_only_the_actions_taken_are_pulled_at():
@@ -227,9 +236,8 @@ def test_targets_are_constants():
     made = learner(double_dqn=True)
     made.losses(steps()[0]).sum().backward()
     assert all(p.grad is None for p in made.target_network.parameters())
-    assert (
-        made.agent.network.members[0].heads[0].bias.grad[3].item() == 0
-    )  # wet, which the network chose for the target
+    pulls = made.agent.network.by_kind(made.agent.network.members[0].heads.bias.grad)
+    assert pulls.attribute[3].item() == 0  # wet, which the network chose for the target
 
 
 def test_dropout_works_in_the_loss_only():
@@ -239,7 +247,7 @@ def test_dropout_works_in_the_loss_only():
         agent, copy.deepcopy(agent.network), torch.optim.RMSprop(agent.network.parameters()), LearningOptions()
     )
     row = steps()[0]
-    assert made.bootstrap(row).tolist() == made.bootstrap(row).tolist()
+    assert bootstrap_of(made, row).tolist() == bootstrap_of(made, row).tolist()
     assert len({made.losses(row).sum().item() for _ in range(5)}) > 1
 
 
@@ -296,8 +304,7 @@ def test_a_short_training_is_not_averaged_with_its_first_weights():
 def test_one_optimizer_moves_all_layers():
     made = learner()
     torch.manual_seed(0)
-    for head in made.agent.network.members[0].heads:
-        torch.nn.init.normal_(head.weight)
+    torch.nn.init.normal_(made.agent.network.members[0].heads.weight)
     before = {name: p.detach().clone() for name, p in made.agent.network.named_parameters()}
     made.update(np.concatenate(steps()))
     assert all((p != before[name]).any() for name, p in made.agent.network.named_parameters())

@@ -77,6 +77,22 @@ def test_every_slot_has_its_turn():
     assert drawn.tolist() == [0, 100, 200, 0, 100, 200, 0]
 
 
+def test_with_more_slots_than_numbers_they_take_turns():
+    memory = filled(capacity=30, count=3, slots=6)
+    drawn = [memory.sample(np.zeros(2), turn)["state"]["scene"].tolist() for turn in range(4)]
+    assert drawn == [[0, 300], [100, 400], [200, 500], [0, 300]]
+
+
+def test_half_of_the_slots_draw_half_of_the_sample():
+    """As two processes do, each with its slots."""
+    whole, uniform = filled(capacity=48, count=5, slots=12), np.random.default_rng(0).random(4)
+    halves = [filled(capacity=24, count=5, slots=6) for _ in range(2)]
+    halves[1].memory["state"]["scene"] += 600
+    for turn in range(5):
+        parts = [half.sample(uniform[2 * i : 2 * i + 2], turn)["state"]["scene"] for i, half in enumerate(halves)]
+        assert np.concatenate(parts).tolist() == whole.sample(uniform, turn)["state"]["scene"].tolist()
+
+
 def test_empty_slots_lend_their_turn():
     memory = ReplayMemory(30, 3, STATE)
     memory.add(np.array([1]), transition(5))

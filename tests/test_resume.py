@@ -21,7 +21,7 @@ from data.make_sample import main as make_sample
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = shlex.split(
     "--train --image_embedding_model_type none --use_box_geometry --category_vectors 8 --fusion_sizes 16 8 "
-    "--num_epochs 3 --batch_size 8 --replay_buffer_minimum_number_samples 50 --target_update_frequency 20 "
+    "--num_epochs 2 --batch_size 2 --replay_buffer_minimum_number_samples 50 --target_update_frequency 20 "
     "--dropout 0.1 --double_dqn --checkpoint_minutes 0.0005 --device cpu"
 )
 
@@ -29,7 +29,7 @@ FLAGS = shlex.split(
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("world")
-    make_sample(["--output", str(folder / "data"), "--num_images", "24"])
+    make_sample(["--output", str(folder / "data"), "--num_images", "48"])
     create_graph(["--annotations", str(folder / "data/raw_data"), "--output", str(folder), "--min_occurances", "1"])
     return folder
 
@@ -150,6 +150,8 @@ def test_two_processes_learn_what_one_learns(world):
     )
     assert two.returncode == 0, two.stderr
     one, two = (load_checkpoint(world / name / "last.pt") for name in ("one", "two"))
+    slots = [[len(trainer["memory"]["added"]) for trainer in saved["trainers"]] for saved in (one, two)]
+    assert slots == [[4], [2, 2]], "more than the batch: they take turns in a sample"
     for name, tensor in one["network"].items():
         torch.testing.assert_close(tensor, two["network"][name], rtol=1e-3, atol=1e-5)
     assert [row["transitions"] for row in one["rows"]] == [row["transitions"] for row in two["rows"]]

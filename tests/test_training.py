@@ -20,6 +20,7 @@ from tiny_run import SMALL, World, world
 from checkpoint import load_checkpoint
 from learning_curve import draw_learning_curves
 from main import main
+from training import number_of_slots
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -95,6 +96,15 @@ def test_tensorboard_events_are_what_the_log_says(run):
         scalars = events.Scalars(f"epoch/{name}")
         assert [event.step for event in scalars] == made
         assert [event.value for event in scalars] == pytest.approx([float(row[name]) for row in log], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "slots"),
+    [(1, 64, 64), (400, 64, 64), (1024, 64, 128), (3780, 64, 192), (100_000, 64, 192), (3780, 256, 256), (48, 2, 6)],
+)
+def test_images_walked_over_side_by_side(images, batch_size, slots):
+    """Up to three times the batch size, where each slot has eight images or more."""
+    assert number_of_slots(images, batch_size) == slots
 
 
 def test_no_events_unless_asked_for(made):
