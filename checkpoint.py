@@ -10,7 +10,7 @@ import torch
 
 from formats import InputError, atomic_write, read_bytes
 
-FORMAT = "vrl checkpoint 1"
+FORMAT = "vrl checkpoint 2"  # the number rises when what networks are made of changes
 
 
 def save_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
@@ -37,7 +37,10 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # a damaged pickle can raise almost anything, with advice that does not belong here
         raise InputError(f"{path}: is not a checkpoint of main.py, or damaged; {cure}") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    written = content.get("format") if isinstance(content, dict) else None
+    if str(written).startswith(FORMAT[:-1]) and written != FORMAT:
+        raise InputError(f"{path}: was written by another version of main.py; {cure}")
+    if written != FORMAT:
         raise InputError(f"{path}: is not a checkpoint of main.py; {cure}")
     return _to_arrays(content)
 

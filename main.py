@@ -65,10 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 arguments = parse(argv, {key: flags[key] for key in MODEL_FLAGS if key in flags})
             parts = make_parts(arguments, device, saved)
         if arguments.test:
-            test(parts)
+            test(parts, saved)
         if arguments.predict:
             try:
-                predict(parts)
+                predict(parts, saved)
             except KeyboardInterrupt:
                 print("\nStopped. The same command goes on where it was.")
                 return 130

@@ -27,7 +27,7 @@ from proposals import PhotoBoxes
 from results import graphs
 from scene_graph_files import Graph
 from scenes import SceneSet
-from testing import find_checkpoint, load_network
+from testing import find_checkpoint, trained_network
 from walk import walk
 from wiring import Parts, detected_instances, make_agent
 
@@ -40,16 +40,17 @@ FLAGS = ("maximum_num_entities_per_image", "detector")
 FILES = ("graph", "detections", "class_map", "detector_weights")
 
 
-def predict(parts: Parts) -> None:
+def predict(parts: Parts, saved: dict[str, Any]) -> None:
     """Write NAME.json, NAME_boxes.jpg and NAME_graph.png for each image into OUTPUT_DIR/predictions/.
 
     What is done already is passed over, so a run that was stopped goes on where it was; with another checkpoint,
     other boxes or other flags everything is done anew. Images that do not decode, or that the detections file does
     not have, are skipped and listed at the end. With several ranks each takes its share.
+    saved: the agent's checkpoint.
     """
     source, output = Path(parts.arguments.predict), Path(parts.arguments.output_dir) / "predictions"
     names = file_names(_images(source, output))
-    network = load_network(parts)
+    network = trained_network(parts, saved)
     boxes = PhotoBoxes(parts.arguments, parts.graph, parts.device)
     if boxes.file is not None and not any(path.name in boxes.file for path in names):
         raise InputError(f"{boxes.path}: has none of the {len(names)} images of {source}; give the file made for them")

@@ -123,7 +123,7 @@ class Learner:
             kinds = torch.arange(3, device=device)
             action = transitions["action"].copy()  # not views: torch wants strides of whole numbers
             learned, rewards = action >= 0, transitions["reward"].copy()
-            outputs = taken(outputs, to_device(action, device), network.widths)
+            outputs = taken(outputs, to_device(action, device), network.first)
         rewards = to_device(rewards, device)
         if future is None:
             fit = (outputs - (rewards + bootstrap[:, kinds])).square()
@@ -201,14 +201,12 @@ def mirror_partners(predicates: list[str]) -> np.ndarray:
     return np.array([index.get(name, i) for i, name in enumerate(names)], dtype=np.int64)
 
 
-def taken(outputs: torch.Tensor, action: torch.Tensor, widths: tuple[int, int, int]) -> torch.Tensor:
+def taken(outputs: torch.Tensor, action: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
     """What heads side by side say of the actions taken: (k, n, A + P + C + 1), (n, 3) -> (k, n, 3).
 
-    Where no action was taken (-1) it is what they say of some other.
+    first: (3,) where the outputs of each kind begin. Where no action was taken (-1) it is what they say of another.
     """
-    first = torch.tensor([0, widths[0], widths[0] + widths[1]], device=action.device)
-    place = (action.clamp(min=0) + first).expand(len(outputs), -1, -1)
-    return outputs.gather(2, place)
+    return outputs.gather(2, (action.clamp(min=0) + first).expand(len(outputs), -1, -1))
 
 
 def all_rewards(states: np.ndarray, network: QNetwork) -> np.ndarray:

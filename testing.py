@@ -65,24 +65,22 @@ def read_agent(path: Path) -> dict[str, Any]:
     return saved
 
 
-def load_network(parts: Parts) -> QNetwork:
-    """The trained network. Raises InputError when there is none, or it was trained for something else."""
-    path = needed_checkpoint(parts.arguments)
-    saved = read_agent(path)
-    check_description(parts, saved["description"], path)
+def trained_network(parts: Parts, saved: dict[str, Any]) -> QNetwork:
+    """The network of a checkpoint. Raises InputError when it was trained for something else."""
+    check_description(parts, saved["description"], find_checkpoint(parts.arguments))
     network = empty_network(parts)
     network.load_state_dict(saved["network"])
     return network.to(parts.device).eval()
 
 
-def test(parts: Parts) -> None:
+def test(parts: Parts, saved: dict[str, Any] | None) -> None:
     """Score every policy of --policy; write results.json, predictions.json and image_states.pickle of the first.
 
     With boxes of a detector every policy also walks over the annotated ones, for predicate detection; what it says
-    about annotated pairs is predicate_predictions.json.
+    about annotated pairs is predicate_predictions.json. saved: the agent's checkpoint, where the agent is tested.
     """
     arguments, output = parts.arguments, Path(parts.arguments.output_dir)
-    network = load_network(parts) if "agent" in arguments.policy else None
+    network = trained_network(parts, saved) if "agent" in arguments.policy else None
     records = Split(arguments.test_data)
     seen = train_triplets(Split(arguments.train_data)) if Path(arguments.train_data).exists() else None
     detections = detections_of_split(parts, arguments.test_data, arguments.detections, "test")

@@ -117,10 +117,12 @@ class QNetwork(nn.Module):
         self.widths = (len(graph.attributes), len(graph.predicates), len(graph.entities) + 1)
         self.members = nn.ModuleList(FusionNetwork(options, self.widths) for _ in range(options.num_members))
         self.rewards = ((PENALTY, positive_reward), (PENALTY, positive_reward), (PENALTY, OBJECT_REWARD))
-        # of every output: its kind of action (0 attribute, 1 predicate, 2 next object), its lower and its higher reward
-        kinds = torch.arange(3).repeat_interleave(torch.tensor(self.widths))
+        # the first output of each kind of action (attribute, predicate, next object); of every output its kind, its
+        # lower and its higher reward
+        widths = torch.tensor(self.widths)
+        kinds = torch.arange(3).repeat_interleave(widths)
         low, high = torch.tensor(self.rewards)[kinds].T.contiguous()
-        for name, values in (("kinds", kinds), ("low", low), ("high", high)):
+        for name, values in (("first", widths.cumsum(0) - widths), ("kinds", kinds), ("low", low), ("high", high)):
             self.register_buffer(name, values, persistent=False)
 
     def forward(

@@ -85,6 +85,12 @@ def test_a_file_of_something_else_is_one_line(tmp_path, content):
     assert "\n" not in str(error.value)
 
 
+def test_a_checkpoint_of_another_version_is_told(tmp_path):
+    torch.save({"format": "vrl checkpoint 1", "network": {}}, tmp_path / "last.pt")
+    with pytest.raises(InputError, match=r"last\.pt: was written by another version of main\.py; train first"):
+        load_checkpoint(tmp_path / "last.pt")
+
+
 @pytest.mark.parametrize("content", [{"format": "another"}, {"no": "format"}, [1], 3, torch.zeros(2)])
 def test_a_torch_file_of_something_else_is_one_line(tmp_path, content):
     torch.save(content, tmp_path / "last.pt")
