@@ -94,15 +94,14 @@ class Learner:
 
         following: the network's inputs of the next states.
         """
-        agent = self.agent
-        q = [net.by_kind(net.q_values(*net(*following))) for net in self._judges()]
-        best = max_allowed(q[0], agent.action_sets(transitions["next_state"]), q[-1])
-        going = to_device(~transitions["done"], agent.device)
+        network, sets = self.agent.network, self.agent.action_sets(transitions["next_state"])
+        target = self.target_network.q_values(*self.target_network(*following))
+        if self.options.double_dqn:
+            best = max_allowed(network.q_values(*network(*following)), sets, scored_by=target)
+        else:
+            best = max_allowed(target, sets)
+        going = to_device(~transitions["done"], self.agent.device)
         return self.options.discount_factor * best * going[:, None]
-
-    def _judges(self) -> list[QNetwork]:
-        """Who chooses the best next action, and (last) who says what it is worth."""
-        return [self.agent.network, self.target_network] if self.options.double_dqn else [self.target_network]
 
     def losses(self, transitions: np.ndarray) -> torch.Tensor:
         """The three losses (attribute, predicate, next object), (3,), each averaged over the transitions."""

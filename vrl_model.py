@@ -151,14 +151,11 @@ class QNetwork(nn.Module):
             return outputs, future
         return outputs.mean(dim=0), None if future is None else future.mean(dim=0)
 
-    def q_values(self, outputs: torch.Tensor, future: torch.Tensor | None) -> torch.Tensor:
-        """Outputs -> Q, (n, A + P + C + 1) both.
-
-        Log-odds z become the expected reward low + (high - low) sigmoid(z), plus the future.
-        """
-        if future is None:
-            return outputs
-        return self.low + (self.high - self.low) * torch.sigmoid(outputs) + future[:, self.kinds]
+    def q_values(self, outputs: torch.Tensor, future: torch.Tensor | None) -> QValues:
+        """Outputs -> Q. Log-odds z become the expected reward low + (high - low) sigmoid(z), plus the future."""
+        if future is not None:
+            outputs = self.low + (self.high - self.low) * torch.sigmoid(outputs) + future[:, self.kinds]
+        return self.by_kind(outputs)
 
     def by_kind(self, values: torch.Tensor) -> QValues:
         """Numbers of all actions (n, A + P + C + 1) -> of attributes, predicates, next objects."""
@@ -366,7 +363,7 @@ class Agent:
         """Q of every action in n states and confidences, without gradients."""
         with torch.inference_mode():
             outputs, future = self.network(*self.encoder(states, self.device))
-            q = self.network.by_kind(self.network.q_values(outputs, future))
+            q = self.network.q_values(outputs, future)
             if future is not None:
                 return Judgement(q, *self.network.by_kind(torch.sigmoid(outputs))[:2])
             allowed = (to_device(mask, self.device) for mask in self.action_sets(states)[:2])
@@ -376,7 +373,7 @@ class Agent:
     def q_values(self, states: np.ndarray) -> QValues:
         """Q of every action in n states, without gradients."""
         with torch.inference_mode():
-            return self.network.by_kind(self.network.q_values(*self.network(*self.encoder(states, self.device))))
+            return self.network.q_values(*self.network(*self.encoder(states, self.device)))
 
     def act(self, states: np.ndarray, epsilon: float, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """epsilon-greedy: each action of the triple is random with probability epsilon.

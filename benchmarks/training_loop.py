@@ -9,9 +9,9 @@ small   no pixels: box geometry and learned vectors of the two categories, 157 n
         batch 64, Q-learning. On VRD where --vrd names its folder, else on images drawn at random.
 paper   21 888 numbers -> 4096 -> 2048 -> heads of 1049, 347, 1751 actions, batch 64, on images drawn at random.
 
-What bounds it: small, the network's products in three forward passes and one backward pass for 64 transitions, two
-thirds of the time; the rest are many short NumPy and PyTorch calls, a few microseconds each on 64 rows. With products
-that small, threads wait for each other whenever another program holds a core: on a busy machine --threads 1 is faster.
+What bounds it: small, three forward passes and one backward pass for every 64 transitions, half of the time or more;
+the rest are many short NumPy and PyTorch calls, a few microseconds each on 64 to 192 rows. With products that small,
+threads wait for each other whenever another program holds a core: on a busy machine --threads 1 is faster.
 Paper, the update (see learning_step.py). Wall time counts what else runs on the machine; processor time does not.
 """
 
