@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import feature_cache
@@ -194,7 +195,8 @@ def test_memory_is_bounded(tmp_path: Path, embedding: ImageEmbedding) -> None:
 
 
 def run_script(script: str, *arguments: object, **options: object) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    environment["OMP_NUM_THREADS"] = str(torch.get_num_threads())  # sums in the same order
     command = [sys.executable, "-c", script, *map(str, arguments)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **options)
 
@@ -237,12 +239,11 @@ def test_killed_at_any_moment_and_continued(
 RANK = """
 import sys
 from pathlib import Path
-import numpy as np, torch, torch.distributed as dist
+import numpy as np, torch.distributed as dist
 from feature_cache import compute_features
 from features import build_embedding
 import test_feature_cache
 folder, rank = Path(sys.argv[1]), int(sys.argv[2])
-torch.set_num_threads(1)
 dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
 items = test_feature_cache.load_items(folder)
 cache = compute_features(build_embedding("efficientnet_lite0"), items, folder / "cache", num_workers=0)
