@@ -6,7 +6,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large weights in large pages of memory; PyTorch reads it once
+# PyTorch reads these once: large weights in large pages of memory; and threads that wait go to sleep soon. Spinning, as
+# they do for milliseconds otherwise, they hold up the thread they wait for when another program needs a core, and
+# training takes ten times as long.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import torch
 

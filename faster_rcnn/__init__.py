@@ -6,7 +6,10 @@ and `losses(images, boxes, labels) -> dict`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as in main.py; before PyTorch is imported
 
 from faster_rcnn.torchvision_detectors import TORCHVISION_DETECTORS, TorchvisionDetector
 from faster_rcnn.vgg16 import VGG16FasterRCNN
