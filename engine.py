@@ -27,7 +27,7 @@ from replay_memory import ReplayMemory
 from results import graphs, score
 from scene_graph_files import write_image_states
 from scenes import SceneSet
-from training import Trainer, number_of_slots
+from training import Trainer, slots_per_transition
 from walk import BEST, Found, Policy, walk
 from wiring import (
     Parts,
@@ -120,8 +120,8 @@ class Training:
         optimizer = OPTIMIZERS[arguments.optimizer](
             network.parameters(), lr=arguments.learning_rate, weight_decay=arguments.weight_decay
         )
-        ranks.share(arguments.batch_size, "--batch_size")
-        slots = number_of_slots(len(self.images), arguments.batch_size) // ranks.world_size()
+        slots = ranks.share(arguments.batch_size, "--batch_size")
+        slots *= slots_per_transition(len(self.images), arguments.batch_size)
         env = SceneGraphEnvironment(self.scenes, parts.graph, slots, parts.rules, parts.model.use_pair_context)
         capacity = max(arguments.replay_buffer_capacity // ranks.world_size(), 1)
         self.learner = Learner(make_agent(parts, network, self.scenes, features), target, optimizer, learning)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from faster_rcnn import DETECTORS
+from training import MOST_SLOTS
 
 # What `--preset best` sets; each departs from the paper, and the README's ablation table says what it is worth.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -371,9 +372,11 @@ def parse(argv: Sequence[str] | None, defaults: dict[str, Any] | None = None) ->
     for name in ("epsilon", "epsilon_end", "discount_factor", "category_mixing"):
         if not 0 <= getattr(arguments, name) <= 1:
             parser.error(f"--{name} must be from 0 to 1")
-    if arguments.replay_buffer_minimum_number_samples > arguments.replay_buffer_capacity - 3 * arguments.batch_size:
+    # shares of slots are whole numbers, so the memory may hold less than its capacity
+    most = arguments.replay_buffer_capacity - MOST_SLOTS * arguments.batch_size
+    if arguments.replay_buffer_minimum_number_samples > most:
         parser.error(
-            "--replay_buffer_minimum_number_samples must be less than --replay_buffer_capacity by three batches, "
-            "or training never begins"
+            f"--replay_buffer_minimum_number_samples must be less than --replay_buffer_capacity by {MOST_SLOTS} "
+            "batches, or training never begins"
         )
     return arguments

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from environment import PENALTY
 from ranks import world_size
-from vrl_model import ActionSets, Agent, QNetwork, QValues, to_device, unpacked
+from vrl_model import ActionSets, Agent, QNetwork, QValues, best_allowed, to_device, unpacked
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,10 @@ def max_allowed(q: QValues, allowed: ActionSets, scored_by: QValues | None = Non
     """
     values = []
     for i, (chooser, mask) in enumerate(zip(q, allowed, strict=True)):
-        if not chooser.shape[1]:
-            values.append(chooser.new_zeros(len(chooser)))
-            continue
-        best, action = chooser.masked_fill(~to_device(mask, chooser.device), -torch.inf).max(dim=1)
-        value = best if scored_by is None else scored_by[i].gather(1, action[:, None])[:, 0]
-        values.append(value.masked_fill(best == -torch.inf, 0.0))
+        value, action = best_allowed(chooser, to_device(mask, chooser.device))
+        if scored_by is not None and chooser.shape[1]:
+            value = scored_by[i].gather(1, action.clamp(min=0)[:, None])[:, 0]
+        values.append(value.masked_fill(action < 0, 0.0))
     return torch.stack(values, dim=1)
 
 
@@ -84,7 +82,7 @@ class Learner:
         target_network.requires_grad_(False).eval()
 
     def inputs(self, transitions: np.ndarray) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """The network's inputs, of the states and of the next states; in one go, many short calls have a price."""
+        """The network's inputs of the states and of the next states, made in one go: every short call has its price."""
         n = len(transitions)
         both = self.agent.encoder(np.concatenate([transitions["state"], transitions["next_state"]]), self.agent.device)
         return [part[:n] for part in both], [part[n:] for part in both]

@@ -17,13 +17,13 @@ from q_learning import Learner, jittered, mirror_partners, mirrored, set_mode
 from replay_memory import ReplayMemory
 
 ACT, SAMPLE, JITTER, MIRROR = 0, 1, 2, 3  # streams of random numbers
-MOST_BATCHES = 3  # slots to a batch: a step of many slots hardly costs more than one of few
-IMAGES_PER_SLOT = 8  # at least, where there is more than one slot to a sample: at the end of an epoch slots idle
+MOST_SLOTS = 3  # to a transition of a batch: a step of many slots hardly costs more than one of few
+IMAGES_PER_SLOT = 8  # at least, where there are several slots to a transition: at the end of an epoch slots idle
 
 
-def number_of_slots(images: int, batch_size: int) -> int:
-    """How many images all ranks together walk over side by side: one to three times the batch size."""
-    return batch_size * min(max(images // (IMAGES_PER_SLOT * batch_size), 1), MOST_BATCHES)
+def slots_per_transition(images: int, batch_size: int) -> int:
+    """So many times the batch size images are walked over side by side, by all ranks together: one to MOST_SLOTS."""
+    return min(max(images // (IMAGES_PER_SLOT * batch_size), 1), MOST_SLOTS)
 
 
 def generator(seed: int, stream: int, step: int) -> np.random.Generator:

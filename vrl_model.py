@@ -139,10 +139,7 @@ class QNetwork(nn.Module):
         if self.entity_vectors is not None:
             parts.append(self.entity_vectors(categories).flatten(1))
         state = torch.cat(parts, dim=1) if len(parts) > 1 else dense
-        if self.mixed_precision:
-            with torch.autocast(dense.device.type, torch.bfloat16):
-                said = [member(state) for member in self.members]
-        else:
+        with torch.autocast(dense.device.type, torch.bfloat16, enabled=self.mixed_precision):
             said = [member(state) for member in self.members]
         if len(said) == 1:  # nothing to copy
             return tuple(part[None] if every_member and part is not None else part for part in said[0])
@@ -314,12 +311,20 @@ class ActionSetMaker:
         return chosen
 
 
+def best_allowed(q: torch.Tensor, allowed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The highest Q of an allowed action, and which: (n, k), bool (n, k) -> (n,), int64 (n,).
+
+    -infinity and -1 where none is allowed.
+    """
+    if not q.shape[1]:
+        return q.new_full((len(q),), -torch.inf), torch.full((len(q),), -1, device=q.device)
+    best, action = q.masked_fill(~allowed, -torch.inf).max(dim=1)
+    return best, action.masked_fill(best == -torch.inf, -1)
+
+
 def greedy(q: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
     """The allowed action with the highest Q: (n, k), bool (n, k) -> int64 (n,), -1 where none is allowed."""
-    if not q.shape[1]:
-        return torch.full((len(q),), -1, dtype=torch.int64, device=q.device)
-    best, action = q.masked_fill(~allowed, -torch.inf).max(dim=1)
-    return action.masked_fill(best == -torch.inf, -1)
+    return best_allowed(q, allowed)[1]
 
 
 def random_action(allowed: np.ndarray, uniform: np.ndarray) -> np.ndarray:

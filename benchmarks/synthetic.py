@@ -17,7 +17,7 @@ from replay_memory import ReplayMemory
 from scenes import SceneSet
 from semantic_graph import SemanticActionGraph
 from skipthoughts import PhraseStore
-from training import Trainer, number_of_slots
+from training import Trainer, slots_per_transition
 from vrl_model import ActionSetMaker, ActionSetOptions, Agent, ModelOptions, QNetwork, StateEncoder
 
 ENTITIES, PREDICATES, ATTRIBUTES = 1750, 347, 1049  # Liang et al. 2017, section 4; with Terminal 1 751 next objects
@@ -109,7 +109,7 @@ def make_trainer(
     network, target = (QNetwork(model, graph).to(device) for _ in range(2))
     encoder = StateEncoder(scenes, model, PhraseKeys(graph), features, phrases)
     agent = Agent(network, encoder, ActionSetMaker(graph, ActionSetOptions()), device)
-    slots = number_of_slots(len(records), learning.batch_size)
+    slots = learning.batch_size * slots_per_transition(len(records), learning.batch_size)
     env = SceneGraphEnvironment(scenes, graph, slots, Rules(), model.use_pair_context)
     learner = Learner(agent, target, RMSProp(network.parameters(), lr=0.0007), learning)
     return Trainer(env, learner, ReplayMemory(capacity, slots, env.dtype))

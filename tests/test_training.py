@@ -20,7 +20,7 @@ from tiny_run import SMALL, World, world
 from checkpoint import load_checkpoint
 from learning_curve import draw_learning_curves
 from main import main
-from training import number_of_slots
+from training import slots_per_transition
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -104,7 +104,7 @@ def test_tensorboard_events_are_what_the_log_says(run):
 )
 def test_images_walked_over_side_by_side(images, batch_size, slots):
     """Up to three times the batch size, where each slot has eight images or more."""
-    assert number_of_slots(images, batch_size) == slots
+    assert batch_size * slots_per_transition(images, batch_size) == slots
 
 
 def test_no_events_unless_asked_for(made):
