@@ -129,7 +129,7 @@ def page(watched) -> Iterator:
 
 
 def cards(page) -> list[str]:
-    return page.locator(".card h2").all_inner_texts()
+    return page.locator(".card h2").all_text_contents()
 
 
 def lit(page) -> set[str]:
