@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 import ranks
+from dealing import deal, walk_lengths
 from environment import SceneGraphEnvironment
 from q_learning import Learner, jittered, mirror_partners, mirrored, set_mode
 from replay_memory import ReplayMemory
@@ -69,6 +70,7 @@ class Trainer:
         self.num_slots = env.num_slots * ranks.world_size()
         self.mine = slice(ranks.rank() * env.num_slots, (ranks.rank() + 1) * env.num_slots)
         self.partners = mirror_partners(env.graph.predicates)
+        self.lengths = walk_lengths(env.scenes, range(len(env.scenes)), env.rules)
         self.steps = 0  # of all slots together, since the beginning
         self.credit = 0.0  # samples owed for the transitions made
         self.epoch = 0
@@ -80,7 +82,7 @@ class Trainer:
         """Shuffle the images and deal them out to the slots."""
         self.num_images = len(images)
         order = np.random.default_rng([self.learner.options.seed, self.epoch]).permutation(images)
-        self.env.assign([order[slot :: self.num_slots] for slot in range(self.num_slots)][self.mine])
+        self.env.assign(deal(order, self.lengths[order], self.num_slots)[self.mine])
         self.sums = EpochSums(losses=torch.zeros(3, device=self.learner.agent.device))
 
     def run_epoch(self, epsilon: float, bar: tqdm, pause: Callable[[], None]) -> None:

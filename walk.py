@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from dealing import deal, walk_lengths
 from environment import Rules, SceneGraphEnvironment
 from scenes import SceneSet
 from semantic_graph import SemanticActionGraph
@@ -55,7 +56,9 @@ def walk(
     the `maximum_choices` best.
     """
     env = SceneGraphEnvironment(scenes, graph, min(num_slots, max(len(images), 1)), rules)
-    env.assign([np.asarray(images[slot :: env.num_slots], dtype=np.int64) for slot in range(env.num_slots)])
+    lengths = walk_lengths(scenes, images, rules)
+    longest_first = np.argsort(-lengths, kind="stable")
+    env.assign(deal(np.asarray(images, dtype=np.int64)[longest_first], lengths[longest_first], env.num_slots))
     columns: list[list[dict[str, np.ndarray]]] = [[], [], []]
     pending = 0
     with tqdm(total=len(images), desc=progress, unit="image", disable=None if progress else True) as bar:
