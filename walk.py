@@ -56,9 +56,8 @@ def walk(
     the `maximum_choices` best.
     """
     env = SceneGraphEnvironment(scenes, graph, min(num_slots, max(len(images), 1)), rules)
-    lengths = walk_lengths(scenes, images, rules)
-    longest_first = np.argsort(-lengths, kind="stable")
-    env.assign(deal(np.asarray(images, dtype=np.int64)[longest_first], lengths[longest_first], env.num_slots))
+    images = np.asarray(images, dtype=np.int64)
+    env.assign(deal(images, walk_lengths(scenes, images, rules), env.num_slots))
     columns: list[list[dict[str, np.ndarray]]] = [[], [], []]
     pending = 0
     with tqdm(total=len(images), desc=progress, unit="image", disable=None if progress else True) as bar:
