@@ -191,7 +191,7 @@ class _Walker:
             parts.graph,
             parts.rules,
             np.arange(len(records)),
-            num_slots=CHUNK,
+            num_slots=1,  # the graph of a photo is the same to the last digit, whatever other photos there are
             predicates_per_pair=arguments.predicates_per_pair,
             attributes_per_step=arguments.attributes_per_step,
         )
