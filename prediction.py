@@ -28,7 +28,8 @@ from results import graphs
 from scene_graph_files import Graph
 from scenes import SceneSet
 from testing import find_checkpoint, trained_network
-from walk import walk
+from vrl_model import Judgement, QValues
+from walk import Policy, walk
 from wiring import Parts, detected_instances, make_agent
 
 CHUNK = 8  # photos in memory at a time
@@ -167,6 +168,20 @@ def _add_up(total: int, made: int, skipped: list[str]) -> tuple[int, int, list[s
 # ---------------------------------------------------------------- a few photos at a time
 
 
+def _in_full_batches(agent: Policy) -> Policy:
+    """The agent judging CHUNK states at a time, however few there are: products of one size add up in one order.
+
+    So the graph of a photo does not depend on what other photos there are, nor on the number of processes.
+    """
+
+    def judge(states: np.ndarray) -> Judgement:
+        q, *confidences = agent(np.resize(states, CHUNK))
+        n = len(states)
+        return Judgement(QValues(*(values[:n] for values in q)), *(values[:n] for values in confidences))
+
+    return judge
+
+
 class _Walker:
     """Photos with boxes -> scene graphs, by the agent."""
 
@@ -185,13 +200,13 @@ class _Walker:
         if parts.embedding is not None:
             features = {name: self._embed(photo, scenes.instances(i).boxes) for i, (name, photo) in enumerate(photos)}
         found = walk(
-            make_agent(parts, self.network, scenes, features),
+            _in_full_batches(make_agent(parts, self.network, scenes, features)),
             parts.action_sets,
             scenes,
             parts.graph,
             parts.rules,
             np.arange(len(records)),
-            num_slots=1,  # the graph of a photo is the same to the last digit, whatever other photos there are
+            num_slots=CHUNK,
             predicates_per_pair=arguments.predicates_per_pair,
             attributes_per_step=arguments.attributes_per_step,
         )
