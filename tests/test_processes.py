@@ -52,7 +52,13 @@ def test_ctrl_c_is_one_line():
     """A terminal sends the signal to every process of the group."""
     command = [sys.executable, "-c", SLOW]
     running = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     assert running.stdout.readline() == "started\n"
     os.killpg(running.pid, signal.SIGINT)
