@@ -6,6 +6,7 @@ import csv
 import signal
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ LOG_COLUMNS = (
 )  # fmt: skip
 
 
-OPTIMIZERS = {"rmsprop": RMSProp, "adamw": torch.optim.AdamW}
+OPTIMIZERS = {"rmsprop": RMSProp, "adamw": partial(torch.optim.AdamW, fused=True)}
 SHOW_SECONDS = 1.0  # between two looks at the loss, which wait for the device
 SECOND_CTRL_C = 2.0  # seconds after the first from which it ends the run at once
 

@@ -24,6 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "double_dqn": True,
         "use_box_geometry": True,
         "use_pair_context": True,
+        "geometry_pieces": 8,
         "category_vectors": 64,
         "category_mixing": 0.3,
         "dropout": 0.3,
@@ -93,6 +94,7 @@ MODEL_FLAGS = frozenset(
         "skip_thought_model",
         "use_box_geometry",
         "use_pair_context",
+        "geometry_pieces",
         "category_vectors",
         "entity_vectors",
         "category_mixing",
@@ -193,6 +195,13 @@ def make_parser() -> argparse.ArgumentParser:
         action=boolean,
         default=False,
         help="how the pair stands among the image's other objects (not in the paper)",
+    )
+    group.add_argument(
+        "--geometry_pieces",
+        type=int,
+        metavar="N",
+        default=0,
+        help="give each number of the two flags above also cut into N pieces (not in the paper)",
     )
     group.add_argument(
         "--category_vectors",

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from boxes import iou
+from box_geometry import GEOMETRY, box_geometry, in_pieces
 from entity_vectors import EntityVectors
 from environment import OBJECT_REWARD, PENALTY
 from linear import Linear
@@ -23,7 +23,6 @@ from phrase_keys import PhraseKeys
 from scenes import SceneSet
 from semantic_graph import SemanticActionGraph
 
-GEOMETRY = 29  # numbers of `box_geometry`
 RARE = -4.0  # log-odds of a reward before anything is learned
 
 
@@ -36,6 +35,7 @@ class ModelOptions:
     phrase_dimension: int = 0  # of each of the four history phrases; 0 = no history
     use_box_geometry: bool = False  # not in the paper: where the two boxes lie
     use_pair_context: bool = False  # not in the paper: how the pair stands among the image's other instances
+    geometry_pieces: int = 0  # not in the paper: each number of the two above also in so many pieces
     category_dimension: int = 0  # not in the paper: learned vectors of the two categories
     entity_vector_dimension: int = 0  # not in the paper: given vectors of the two categories
     category_mixing: float = 0.0  # not in the paper: share of them mixed with a similar category's in training
@@ -49,8 +49,7 @@ class ModelOptions:
         return (
             3 * self.feature_dimension
             + 4 * self.phrase_dimension
-            + GEOMETRY * self.use_box_geometry
-            + CONTEXT * self.use_pair_context
+            + (GEOMETRY * self.use_box_geometry + CONTEXT * self.use_pair_context) * (1 + self.geometry_pieces)
             + 2 * self.category_dimension
             + 2 * self.entity_vector_dimension
         )
@@ -183,10 +182,12 @@ class StateEncoder:
             parts.append(self._features(states))
         if self.options.phrase_dimension:
             parts.append(self._history(states))
-        if self.options.use_box_geometry:
-            parts.append(box_geometry(states))
+        numbers = [box_geometry(states)] if self.options.use_box_geometry else []
         if self.options.use_pair_context:
-            parts.append(states["context"])
+            numbers.append(states["context"])
+        parts += numbers
+        if self.options.geometry_pieces:
+            parts += [in_pieces(part, self.options.geometry_pieces) for part in numbers]
         dense = np.concatenate(parts, axis=1) if parts else np.zeros((len(states), 0), np.float32)
         pair = np.stack([states["subject_category"], states["object_category"]], axis=1).astype(np.int64)
         pair[pair < 0] = self.keys.num_entities
@@ -215,44 +216,6 @@ class StateEncoder:
             self.phrase_number.update(zip(unknown, numbers.tolist(), strict=True))
         numbers = np.array([self.phrase_number[key] for key in keys.tolist()])
         return self.phrases.vectors[numbers[inverse.reshape(len(states), 4)]].reshape(len(states), -1)
-
-
-def box_geometry(states: np.ndarray) -> np.ndarray:
-    """(n,) records -> (n, GEOMETRY) float32: where the two boxes lie, and how they stand to each other.
-
-    Free of scale: lengths are in units of the boxes' own sides or of the longer side of what the image's
-    instances cover. Factors make every number vary by about one (VRD's standard deviations: 0.3 to 1.3).
-    All zero but for the subject's own numbers where there is no object.
-    """
-    s, o, extent = states["subject_box"], states["object_box"], states["extent"]
-    s_size, o_size = np.maximum(s[:, 2:] - s[:, :2] + 1, 1), np.maximum(o[:, 2:] - o[:, :2] + 1, 1)
-    s_centre, o_centre = s[:, :2] + s_size / 2, o[:, :2] + o_size / 2
-    union = np.maximum(s[:, 2:], o[:, 2:]) - np.minimum(s[:, :2], o[:, :2]) + 1
-    s_area, o_area = s_size.prod(axis=1), o_size.prod(axis=1)
-    overlap = iou(s, o)
-    common = overlap * (s_area + o_area) / (1 + overlap)
-    side = np.maximum(extent[:, 2:].max(axis=1, keepdims=True), 1)
-    shift = o_centre - s_centre
-    single = [4 * (s_centre / side - 0.5), np.log(s_size / side) + 1, np.log(s_size[:, :1] / s_size[:, 1:])]
-    pair = [
-        _signed_log(shift / s_size),
-        _signed_log(shift / o_size),
-        _signed_log((o - s) / np.concatenate([s_size, s_size], axis=1)),
-        _signed_log(2 * shift / np.maximum(union, 1)),
-        4 * shift / side,
-        np.log(o_size / s_size),
-        np.log(o_size[:, :1] / o_size[:, 1:]),
-        4 * (o_centre / side - 0.5),
-        np.log(o_size / side) + 1,
-        2 * np.stack([overlap, common / s_area, common / o_area, common > 0], axis=1),
-        2 * np.log(np.maximum(union, 1).prod(axis=1) / (s_area + o_area))[:, None],
-    ]
-    with_object = (states["object"] >= 0)[:, None]
-    return np.concatenate([*single, np.concatenate(pair, axis=1) * with_object], axis=1).astype(np.float32)
-
-
-def _signed_log(x: np.ndarray) -> np.ndarray:
-    return np.sign(x) * np.log1p(np.abs(x))
 
 
 class ActionSets(NamedTuple):

@@ -33,13 +33,13 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from box_geometry import GEOMETRY, box_geometry
 from data.splits import ImageRecord, Split
 from evaluation import evaluate, format_table, train_triplets
 from formats import InputError, reports_input_errors, write_json
 from q_learning import jittered
 from scenes import DetectedInstances, Scene, SceneSet
 from semantic_graph import SemanticActionGraph
-from vrl_model import GEOMETRY, box_geometry
 from wiring import entity_vectors, open_detections
 
 SHOWN = 100  # triplets of an image that are written: what recall@100 looks at

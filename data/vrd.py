@@ -38,7 +38,8 @@ def read_vrd(directory: str | Path, skip_bad_items: bool = False) -> tuple[Annot
     """Read the four files of a folder.
 
     Returns the annotations, training images first, and an (n,) bool mask of the test images.
-    An image's objects are its unique (category, box) pairs; repeated triplets are kept. Raises
+    An image's objects are its unique (category, box) pairs; repeated triplets are kept. Nothing is next to
+    itself: a triplet whose two ends are one such pair relates two objects with one box. Raises
     InputError naming file, image and byte offset; with skip_bad_items single bad relationships
     are left out and counted instead.
     """
@@ -65,9 +66,10 @@ def read_vrd(directory: str | Path, skip_bad_items: bool = False) -> tuple[Annot
     for image, (_, relationships) in enumerate(images):
         rows: dict[tuple, int] = {}
         for number, relationship in enumerate(relationships):
+            twins = relationship.subject == relationship.object
             ends = []
-            for end in (relationship.subject, relationship.object):
-                key = (end.category, end.bbox)
+            for end, is_twin in ((relationship.subject, False), (relationship.object, twins)):
+                key = (end.category, end.bbox, is_twin)
                 if key not in rows:
                     ymin, ymax, xmin, xmax = end.bbox
                     box = (xmin, ymin, xmax - xmin + 1, ymax - ymin + 1)

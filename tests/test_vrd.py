@@ -51,6 +51,19 @@ def test_objects_are_the_unique_boxes_and_repeated_triplets_stay(tmp_path):
     assert (third.image_name, third.labels.objects, third.labels.relationships) == ("c.jpg", [], [])
 
 
+def test_a_thing_next_to_itself_is_two_things_with_one_box(tmp_path):
+    train = {"a.jpg": [triplet(DOG, 0, MAN), triplet(DOG, 1, DOG), triplet(DOG, 1, DOG)]}
+    annotations, _ = read_vrd(write(tmp_path, train=train))
+    labels = next(iter(annotations.records())).labels
+    assert [(o.name, o.x, o.y, o.w, o.h) for o in labels.objects] == [
+        ("dog", 7, 5, 1, 5),
+        ("man", 21, 1, 5, 10),
+        ("dog", 7, 5, 1, 5),
+    ]
+    edges = [(r.subject_id, r.predicate, r.object_id) for r in labels.relationships]
+    assert edges == [(0, "on", 1), (0, "by", 2), (0, "by", 2)]
+
+
 def test_the_vocabulary_keeps_the_files_order_and_every_word(tmp_path):
     folder, output = write(tmp_path / "vrd"), tmp_path / "out"
     arguments = ["--dataset", "vrd", "--annotations", str(folder), "--output", str(output), "--num_validation", "1"]

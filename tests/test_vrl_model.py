@@ -3,20 +3,19 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from small_world import Walker, image, make_agent, make_graph, say_always, scene_set, street_graph
 from torch import nn
 
+from box_geometry import in_pieces
 from environment import Rules, SceneGraphEnvironment
 from skipthoughts import PhraseStore
 from vrl_model import (
-    GEOMETRY,
     ActionSetMaker,
     ActionSetOptions,
     ModelOptions,
     QNetwork,
-    box_geometry,
     chance_of_reward,
     greedy,
     random_action,
@@ -271,28 +270,16 @@ def test_all_parts_of_the_state_together():
     assert agent(walk.env.states()).q.entity.shape == (1, 9)
 
 
-def test_box_geometry_is_zero_for_no_object():
-    walk, _ = walks()
-    first = box_geometry(walk.env.states())
-    walk.step("bicycle")
-    second = box_geometry(walk.env.states())
-    assert first.shape == second.shape == (1, GEOMETRY)
-    single = np.flatnonzero(first[0])
-    assert len(single) < GEOMETRY / 2
-    assert (first[0, single] == second[0, single]).all()  # the subject's own numbers stay
-    assert np.count_nonzero(second) > 2 * len(single)
-
-
-@given(st.lists(st.tuples(*[st.integers(0, 2000)] * 2, *[st.integers(1, 900)] * 2), min_size=2, max_size=2))
-@settings(max_examples=50, deadline=None)
-def test_box_geometry_is_finite_and_moderate(boxes):
-    graph = street_graph()
-    scenes = scene_set(graph, [image([("person", boxes[0]), ("dog", boxes[1])])], neighbour_factor=10_000)
-    walk = Walker(graph, scenes)
-    walk.step("dog")
-    numbers = box_geometry(walk.env.states())
-    assert np.isfinite(numbers).all()
-    assert np.abs(numbers).max() < 25
+def test_geometry_and_context_enter_as_numbers_and_in_pieces():
+    walk, scenes = walks("bicycle")
+    states = walk.env.states()
+    flags = {"use_box_geometry": True, "use_pair_context": True}
+    plain, cut = (make_agent(walk.graph, scenes, **flags, geometry_pieces=pieces) for pieces in (0, 4))
+    numbers, _ = plain.encoder(states, CPU)
+    dense, _ = cut.encoder(states, CPU)
+    assert dense.shape[1] == cut.network.options.state_dimension == 5 * numbers.shape[1]
+    assert (dense[:, : numbers.shape[1]] == numbers).all()
+    np.testing.assert_array_equal(dense[:, numbers.shape[1] :], in_pieces(numbers.numpy(), 4))
 
 
 # Adaptive action sets -----------------------------------------------------------------------------
