@@ -7,7 +7,6 @@ import numpy as np
 from boxes import iou
 
 GEOMETRY = 47  # numbers of `box_geometry`
-REACH = 2.0  # numbers are cut into pieces between -REACH and REACH
 
 
 def box_geometry(states: np.ndarray) -> np.ndarray:
@@ -59,18 +58,6 @@ def box_geometry(states: np.ndarray) -> np.ndarray:
     ]
     with_object = (states["object"] >= 0)[:, None]
     return np.concatenate([*single, np.concatenate(pair, axis=1) * with_object], axis=1).astype(np.float32)
-
-
-def in_pieces(numbers: np.ndarray, pieces: int) -> np.ndarray:
-    """Piecewise-linear encoding (Gorishniy, Rubachev, Babenko 2022, section 3.2): (n, k) -> (n, k pieces) float32.
-
-    From -REACH to REACH a number is cut into `pieces` of one length. A piece is 0 while the number lies before it, 1
-    once it lies behind it, and in between the share of it that is covered. A network that gets the pieces can bend
-    its answer at every cut, where the number alone lets it only tilt.
-    """
-    length = 2 * REACH / pieces
-    starts = np.arange(pieces, dtype=np.float32) * np.float32(length) - np.float32(REACH)
-    return np.clip((numbers[:, :, None] - starts) / np.float32(length), 0, 1).reshape(len(numbers), -1)
 
 
 def _signed_log(x: np.ndarray) -> np.ndarray:

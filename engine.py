@@ -126,7 +126,7 @@ class Training:
         env = SceneGraphEnvironment(self.scenes, parts.graph, slots, parts.rules, parts.model.use_pair_context)
         capacity = max(arguments.replay_buffer_capacity // ranks.world_size(), 1)
         self.learner = Learner(make_agent(parts, network, self.scenes, features), target, optimizer, learning)
-        self.trainer = Trainer(env, self.learner, ReplayMemory(capacity, slots, env.dtype))
+        self.trainer = Trainer(env, self.learner, ReplayMemory(capacity, slots, env.dtype, arguments.replay_preference))
         self.rows: list[dict[str, Any]] = []
         self.best = -1.0
         self.within_epoch = False

@@ -24,7 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "double_dqn": True,
         "use_box_geometry": True,
         "use_pair_context": True,
-        "geometry_pieces": 8,
+        "replay_preference": 6.0,
         "category_vectors": 64,
         "category_mixing": 0.3,
         "dropout": 0.3,
@@ -94,7 +94,6 @@ MODEL_FLAGS = frozenset(
         "skip_thought_model",
         "use_box_geometry",
         "use_pair_context",
-        "geometry_pieces",
         "category_vectors",
         "entity_vectors",
         "category_mixing",
@@ -195,13 +194,6 @@ def make_parser() -> argparse.ArgumentParser:
         action=boolean,
         default=False,
         help="how the pair stands among the image's other objects (not in the paper)",
-    )
-    group.add_argument(
-        "--geometry_pieces",
-        type=int,
-        metavar="N",
-        default=0,
-        help="give each number of the two flags above also cut into N pieces (not in the paper)",
     )
     group.add_argument(
         "--category_vectors",
@@ -321,6 +313,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--replay_buffer_minimum_number_samples", type=int, default=1000, help="transitions before the first update"
     )
     group.add_argument(
+        "--replay_preference",
+        type=float,
+        default=1.0,
+        help="a transition is so many times likelier to be drawn when its pair is annotated (not in the paper)",
+    )
+    group.add_argument(
         "--samples_per_transition", type=float, default=1.0, help="transitions learned from for each one made"
     )
     group.add_argument("--double_dqn", action=boolean, default=False, help="Double DQN targets")
@@ -375,7 +373,7 @@ def parse(argv: Sequence[str] | None, defaults: dict[str, Any] | None = None) ->
             parser.error(f"--{name} must be at least {least}")
     if not 0 <= arguments.dropout < 1 or not 0 <= arguments.target_averaging < 1:
         parser.error("--dropout and --target_averaging must be at least 0 and less than 1")
-    for name in ("learning_rate", "samples_per_transition"):
+    for name in ("learning_rate", "samples_per_transition", "replay_preference"):
         if not 0 < getattr(arguments, name) < float("inf"):
             parser.error(f"--{name} must be more than 0")
     for name in ("epsilon", "epsilon_end", "discount_factor", "category_mixing"):

@@ -23,18 +23,23 @@ class ReplayMemory:
     hold some each. When a share is full its oldest transition goes out first.
     """
 
-    def __init__(self, capacity: int, num_slots: int, state: np.dtype) -> None:
+    def __init__(self, capacity: int, num_slots: int, state: np.dtype, preference: float = 1.0) -> None:
+        """preference: how much more likely a transition is drawn when its pair of objects is annotated."""
         self.dtype = transition_dtype(state)
+        self.preference = preference
         self.share = max(capacity // num_slots, 1)
         self.memory = np.zeros((num_slots, self.share), dtype=self.dtype)
         self.added = np.zeros(num_slots, dtype=np.int64)  # by each slot, since the beginning
+        self.weights = np.zeros((num_slots, self.share))  # of every transition; 0 where there is none yet
 
     def __len__(self) -> int:
         return int(np.minimum(self.added, self.share).sum())
 
     def add(self, slots: np.ndarray, transitions: np.ndarray) -> None:
         """Store one transition for each of `slots` (n,), in place of the oldest where a share is full."""
-        self.memory[slots, self.added[slots] % self.share] = transitions
+        place = self.added[slots] % self.share
+        self.memory[slots, place] = transitions
+        self.weights[slots, place] = self._weigh(transitions)
         self.added[slots] += 1
 
     def sample(self, uniform: np.ndarray, turn: int = 0) -> np.ndarray:
@@ -42,15 +47,22 @@ class ReplayMemory:
 
         With m slots for each number, number i draws from the share of slot i m + turn mod m: every slot has its turn
         once in m samples, and half of the slots with half of the numbers draw what the whole would have drawn there.
-        Every transition of a share is equally likely. Slots that hold nothing yet lend their turn to those that do.
+        Within a share transitions are drawn by their weights: annotated pairs are rare, and teach the most (a simple
+        kind of prioritized replay, Schaul et al. 2016). Slots that hold nothing yet lend their turn to those that do.
         """
         num_slots = len(self.added)
         stride = max(num_slots // len(uniform), 1)
         slot = (np.arange(len(uniform)) * stride + turn % stride) % num_slots
         filled = np.flatnonzero(self.added) if self.added.any() else np.zeros(1, dtype=np.int64)
         slot = np.where(self.added[slot] > 0, slot, filled[slot % len(filled)])
-        row = (uniform * np.minimum(self.added[slot], self.share)).astype(np.int64)
-        return self.memory[slot, row]
+        upto = self.weights[slot].cumsum(axis=1)
+        row = (upto <= (uniform * upto[:, -1])[:, None]).sum(axis=1)
+        last = np.minimum(self.added[slot], self.share) - 1  # rounding goes no further
+        return self.memory[slot, np.clip(row, 0, np.maximum(last, 0))]
+
+    def _weigh(self, transitions: np.ndarray) -> np.ndarray:
+        annotated = transitions["state"]["predicates_right"].any(axis=-1)
+        return np.where(annotated, self.preference, 1.0)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The used part of the memory, as bytes, and the counts."""
@@ -61,3 +73,5 @@ class ReplayMemory:
         self.added = state["added"].copy()
         used = np.frombuffer(state["memory"].tobytes(), dtype=self.dtype).reshape(len(self.added), -1)
         self.memory[:, : used.shape[1]] = used
+        there = np.arange(used.shape[1]) < self.added[:, None]
+        self.weights[:, : used.shape[1]] = np.where(there, self._weigh(used), 0)

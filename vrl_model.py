@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from box_geometry import GEOMETRY, box_geometry, in_pieces
+from box_geometry import GEOMETRY, box_geometry
 from entity_vectors import EntityVectors
 from environment import OBJECT_REWARD, PENALTY
 from linear import Linear
@@ -35,7 +35,6 @@ class ModelOptions:
     phrase_dimension: int = 0  # of each of the four history phrases; 0 = no history
     use_box_geometry: bool = False  # not in the paper: where the two boxes lie
     use_pair_context: bool = False  # not in the paper: how the pair stands among the image's other instances
-    geometry_pieces: int = 0  # not in the paper: each number of the two above also in so many pieces
     category_dimension: int = 0  # not in the paper: learned vectors of the two categories
     entity_vector_dimension: int = 0  # not in the paper: given vectors of the two categories
     category_mixing: float = 0.0  # not in the paper: share of them mixed with a similar category's in training
@@ -49,7 +48,8 @@ class ModelOptions:
         return (
             3 * self.feature_dimension
             + 4 * self.phrase_dimension
-            + (GEOMETRY * self.use_box_geometry + CONTEXT * self.use_pair_context) * (1 + self.geometry_pieces)
+            + GEOMETRY * self.use_box_geometry
+            + CONTEXT * self.use_pair_context
             + 2 * self.category_dimension
             + 2 * self.entity_vector_dimension
         )
@@ -182,12 +182,10 @@ class StateEncoder:
             parts.append(self._features(states))
         if self.options.phrase_dimension:
             parts.append(self._history(states))
-        numbers = [box_geometry(states)] if self.options.use_box_geometry else []
+        if self.options.use_box_geometry:
+            parts.append(box_geometry(states))
         if self.options.use_pair_context:
-            numbers.append(states["context"])
-        parts += numbers
-        if self.options.geometry_pieces:
-            parts += [in_pieces(part, self.options.geometry_pieces) for part in numbers]
+            parts.append(states["context"])
         dense = np.concatenate(parts, axis=1) if parts else np.zeros((len(states), 0), np.float32)
         pair = np.stack([states["subject_category"], states["object_category"]], axis=1).astype(np.int64)
         pair[pair < 0] = self.keys.num_entities

@@ -79,7 +79,6 @@ def make_parts(arguments: argparse.Namespace, device: torch.device, saved: dict[
         phrase_dimension=phrases.vectors.shape[1] if phrases else 0,
         use_box_geometry=arguments.use_box_geometry,
         use_pair_context=arguments.use_pair_context,
-        geometry_pieces=arguments.geometry_pieces,
         category_dimension=arguments.category_vectors,
         entity_vector_dimension=(
             saved["description"]["model"].get("entity_vector_dimension", 0)

@@ -1,4 +1,4 @@
-"""Where two boxes lie, in numbers and in pieces of numbers."""
+"""Where two boxes lie, in numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from box_geometry import GEOMETRY, REACH, box_geometry, in_pieces
+from box_geometry import GEOMETRY, box_geometry
 
 PAIR = np.dtype([("object", "i2")] + [(name, "f4", (4,)) for name in ("subject_box", "object_box", "extent")])
 
@@ -77,19 +77,3 @@ def test_every_pair_has_finite_and_moderate_numbers(subject, object_):
     assert numbers.dtype == np.float32
     assert np.isfinite(numbers).all()
     assert np.abs(numbers).max() < 25
-
-
-def test_pieces_by_hand():
-    """Four pieces from -2 to 2, each 1 long."""
-    numbers = np.array([[-5, -2, -1.25], [0, 0.5, 9]], dtype=np.float32)
-    assert in_pieces(numbers, 4).tolist() == [
-        [*(0, 0, 0, 0), *(0, 0, 0, 0), *(0.75, 0, 0, 0)],
-        [*(1, 1, 0, 0), *(1, 1, 0.5, 0), *(1, 1, 1, 1)],
-    ]
-
-
-@given(st.lists(st.floats(-REACH, REACH, width=32), min_size=1, max_size=5), st.integers(1, 9))
-def test_pieces_together_are_the_number(numbers, pieces):
-    cut = in_pieces(np.array([numbers], dtype=np.float32), pieces).reshape(len(numbers), pieces)
-    np.testing.assert_allclose(cut.sum(axis=1) * 2 * REACH / pieces - REACH, numbers, atol=1e-5)
-    assert (np.diff(cut, axis=1) <= 0).all(), "a piece is covered only when the one before it is"

@@ -5,7 +5,7 @@ import pytest
 
 from replay_memory import ReplayMemory, transition_dtype
 
-STATE = np.dtype([("scene", "i4"), ("given", "u1", (3,))])
+STATE = np.dtype([("scene", "i4"), ("predicates_right", "u1", (3,))])
 
 
 def transition(*numbers):
@@ -63,6 +63,21 @@ def test_samples_are_uniform():
     assert numbers.tolist() == [*range(23, 33), *range(123, 133)]
     # 2000 of each are expected, with a deviation of about 44
     assert abs(counts - 2000).max() < 220
+
+
+def test_annotated_pairs_are_preferred():
+    memory = ReplayMemory(4, 1, STATE, preference=6.0)
+    for i in range(7):
+        rows = transition(i)
+        rows["state"]["predicates_right"][:, 1] = 8 if i in (1, 4) else 0
+        memory.add(np.array([0]), rows)
+    # 3, 4, 5, 6 are left; 4 lies first in memory, and weighs 6 of 9
+    uniform = (np.arange(900) + 0.5) / 900
+    copy = ReplayMemory(4, 1, STATE, preference=6.0)
+    copy.load_state_dict(memory.state_dict())
+    for each in (memory, copy):
+        numbers, counts = np.unique(each.sample(uniform)["state"]["scene"], return_counts=True)
+        assert dict(zip(numbers.tolist(), counts.tolist(), strict=True)) == {3: 100, 4: 600, 5: 100, 6: 100}
 
 
 def test_the_ends_of_the_unit_interval():

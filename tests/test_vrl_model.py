@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from small_world import Walker, image, make_agent, make_graph, say_always, scene_set, street_graph
 from torch import nn
 
-from box_geometry import in_pieces
 from environment import Rules, SceneGraphEnvironment
 from skipthoughts import PhraseStore
 from vrl_model import (
@@ -268,18 +267,6 @@ def test_all_parts_of_the_state_together():
     assert dense.dtype == torch.float32
     assert dense.shape[1] + 2 * 5 == agent.network.options.state_dimension
     assert agent(walk.env.states()).q.entity.shape == (1, 9)
-
-
-def test_geometry_and_context_enter_as_numbers_and_in_pieces():
-    walk, scenes = walks("bicycle")
-    states = walk.env.states()
-    flags = {"use_box_geometry": True, "use_pair_context": True}
-    plain, cut = (make_agent(walk.graph, scenes, **flags, geometry_pieces=pieces) for pieces in (0, 4))
-    numbers, _ = plain.encoder(states, CPU)
-    dense, _ = cut.encoder(states, CPU)
-    assert dense.shape[1] == cut.network.options.state_dimension == 5 * numbers.shape[1]
-    assert (dense[:, : numbers.shape[1]] == numbers).all()
-    np.testing.assert_array_equal(dense[:, numbers.shape[1] :], in_pieces(numbers.numpy(), 4))
 
 
 # Adaptive action sets -----------------------------------------------------------------------------
