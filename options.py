@@ -100,6 +100,7 @@ MODEL_FLAGS = frozenset(
         "fusion_sizes",
         "dropout",
         "num_members",
+        "replay_preference",
         "reward_loss",
         "neighbour_factor",
         "maximum_objects_per_subject",
@@ -316,7 +317,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--replay_preference",
         type=float,
         default=1.0,
-        help="a transition is so many times likelier to be drawn when its pair is annotated (not in the paper)",
+        help="a transition is so many times likelier to be drawn when its pair is annotated (not in the paper; "
+        "taken out of the chances again with --reward_loss cross_entropy)",
     )
     group.add_argument(
         "--samples_per_transition", type=float, default=1.0, help="transitions learned from for each one made"

@@ -41,6 +41,7 @@ class ModelOptions:
     reward_loss: str = "squared"  # or "cross_entropy": not in the paper
     dropout: float = 0.0
     num_members: int = 1  # not in the paper: as many networks, their mean decides
+    replay_preference: float = 1.0  # not in the paper: how much likelier annotated pairs are drawn (`ReplayMemory`)
 
     @property
     def state_dimension(self) -> int:
@@ -148,10 +149,24 @@ class QNetwork(nn.Module):
         return outputs.mean(dim=0), None if future is None else future.mean(dim=0)
 
     def q_values(self, outputs: torch.Tensor, future: torch.Tensor | None) -> QValues:
-        """Outputs -> Q. Log-odds z become the expected reward low + (high - low) sigmoid(z), plus the future."""
+        """Outputs -> Q. Log-odds become the expected reward low + (high - low) `chances`, plus the future."""
         if future is not None:
-            outputs = self.low + (self.high - self.low) * torch.sigmoid(outputs) + future[:, self.kinds]
+            outputs = self.low + (self.high - self.low) * self.chances(outputs) + future[:, self.kinds]
         return self.by_kind(outputs)
+
+    def chances(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Log-odds z of rewards (n, A + P + C + 1) -> how likely each is, in [0, 1].
+
+        sigmoid(z), but for predicates: annotated pairs, a share s of all, were drawn w times as often, and made up
+        s' = w s / (w s + 1 - s) of what was learned from. So sigmoid(z) is too high by s' / s = s' + w (1 - s'). A
+        pair's s' is what its predicates add up to, and 1 at most.
+        """
+        chance = torch.sigmoid(outputs)
+        if self.options.replay_preference != 1:
+            predicate = self.by_kind(chance).predicate
+            annotated = predicate.sum(dim=1, keepdim=True).clamp(max=1)
+            predicate /= annotated + self.options.replay_preference * (1 - annotated)
+        return chance
 
     def by_kind(self, values: torch.Tensor) -> QValues:
         """Numbers of all actions (n, A + P + C + 1) -> of attributes, predicates, next objects."""
@@ -331,7 +346,7 @@ class Agent:
             outputs, future = self.network(*self.encoder(states, self.device))
             q = self.network.q_values(outputs, future)
             if future is not None:
-                return Judgement(q, *self.network.by_kind(torch.sigmoid(outputs))[:2])
+                return Judgement(q, *self.network.by_kind(self.network.chances(outputs))[:2])
             allowed = (to_device(mask, self.device) for mask in self.action_sets(states)[:2])
             attribute, predicate = map(chance_of_reward, q[:2], allowed, self.network.rewards[:2])
             return Judgement(q, attribute, predicate)

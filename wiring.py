@@ -89,6 +89,7 @@ def make_parts(arguments: argparse.Namespace, device: torch.device, saved: dict[
         reward_loss=arguments.reward_loss,
         dropout=arguments.dropout,
         num_members=arguments.num_members,
+        replay_preference=arguments.replay_preference,
     )
     if not model.state_dimension:
         raise InputError(

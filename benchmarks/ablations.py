@@ -41,6 +41,7 @@ ROWS: dict[str, list[str]] = {
                          "--next_object_reward", "new_object", "--use_adaptive_action_sets"],
     "no history phrases": ["--no-use_skip_thought"],
     "categories not mixed": ["--category_mixing", "0"],
+    "annotated pairs not preferred in replay": ["--replay_preference", "1"],
     "one network": ["--num_members", "1"],
 }  # fmt: skip
 TASKS = ("relationship", "relationship_k1", "phrase", "zero_shot_relationship", "predicate", "attribute")

@@ -117,6 +117,21 @@ def test_categories_enter_as_learned_vectors():
     assert (agent(walk.env.states()).q.entity != with_object).any()
 
 
+def test_preferred_replay_is_taken_out_of_chances():
+    """2 of 10 pairs are annotated, 15 and 5 in a hundred with two predicates; drawn six times as often they are 12 of
+    20, and the two predicates 45 and 15 in a hundred."""
+    options = ModelOptions(category_dimension=2, fusion_sizes=(4,), reward_loss="cross_entropy", replay_preference=6)
+    network = QNetwork(options, street_graph())
+    drawn = torch.full((1, 4 + 4 + 9), 0.25)
+    drawn[0, 4:8] = torch.tensor([0.45, 0.15, 0, 0])
+    chances = network.by_kind(network.chances(torch.logit(drawn)))
+    torch.testing.assert_close(chances.predicate, torch.tensor([[0.15, 0.05, 0, 0]]))
+    assert (chances.attribute == 0.25).all()
+    assert (chances.entity == 0.25).all()
+    q = network.q_values(torch.logit(drawn), torch.zeros(1, 3))
+    torch.testing.assert_close(q.predicate, 2 * chances.predicate - 1)
+
+
 def test_given_entity_vectors_enter_unchanged():
     walk, scenes = walks("bicycle")
     agent = make_agent(walk.graph, scenes, use_box_geometry=False, entity_vector_dimension=2)
