@@ -319,9 +319,9 @@ def test_learns_the_rewards_of_a_last_step(reward_loss):
     assert rows["done"].all()
     torch.manual_seed(0)
     agent = make_agent(graph, scenes, reward_loss=reward_loss)
-    optimizer = torch.optim.RMSprop(agent.network.parameters(), lr=0.01)
+    optimizer = torch.optim.RMSprop(agent.network.parameters(), lr=0.001)  # larger steps swing about the reward
     made = Learner(agent, copy.deepcopy(agent.network), optimizer, LearningOptions())
-    for _ in range(80):
+    for _ in range(600):
         losses = made.update(rows)
     agent.network.eval()
     q = agent(rows["state"][:1]).q
