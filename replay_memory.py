@@ -55,10 +55,12 @@ class ReplayMemory:
         slot = (np.arange(len(uniform)) * stride + turn % stride) % num_slots
         filled = np.flatnonzero(self.added) if self.added.any() else np.zeros(1, dtype=np.int64)
         slot = np.where(self.added[slot] > 0, slot, filled[slot % len(filled)])
+        held = np.minimum(self.added[slot], self.share)
+        if self.preference == 1:
+            return self.memory[slot, (uniform * held).astype(np.int64)]
         upto = self.weights[slot].cumsum(axis=1)
         row = (upto <= (uniform * upto[:, -1])[:, None]).sum(axis=1)
-        last = np.minimum(self.added[slot], self.share) - 1  # rounding goes no further
-        return self.memory[slot, np.clip(row, 0, np.maximum(last, 0))]
+        return self.memory[slot, np.clip(row, 0, np.maximum(held - 1, 0))]  # rounding goes no further
 
     def _weigh(self, transitions: np.ndarray) -> np.ndarray:
         annotated = transitions["state"]["predicates_right"].any(axis=-1)
