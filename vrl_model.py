@@ -162,11 +162,12 @@ class QNetwork(nn.Module):
         pair's s' is what its predicates add up to, and 1 at most.
         """
         chance = torch.sigmoid(outputs)
-        if self.options.replay_preference != 1:
-            predicate = self.by_kind(chance).predicate
-            annotated = predicate.sum(dim=1, keepdim=True).clamp(max=1)
-            predicate /= annotated + self.options.replay_preference * (1 - annotated)
-        return chance
+        if self.options.replay_preference == 1:
+            return chance
+        attribute, predicate, entity = self.by_kind(chance)
+        annotated = predicate.sum(dim=1, keepdim=True).clamp(max=1)
+        predicate = predicate / (annotated + self.options.replay_preference * (1 - annotated))
+        return torch.cat([attribute, predicate, entity], dim=1)
 
     def by_kind(self, values: torch.Tensor) -> QValues:
         """Numbers of all actions (n, A + P + C + 1) -> of attributes, predicates, next objects."""
