@@ -138,6 +138,7 @@ LEAST = {
     "num_workers": 0,
     "seed": 0,
     "neighbour_factor": 0,
+    "replay_preference": 1,
 }
 
 
