@@ -1,11 +1,17 @@
 """Box arithmetic. A box is (x1, y1, x2, y2) in pixels, both corners inside it:
 width = x2 - x1 + 1. Annotations give (x, y, w, h): x, y is the first pixel and
 w, h count pixels, so x2 = x + w - 1.
+
+At the end: where the two boxes of a state lie, and how the pair stands among the image's
+other boxes, in numbers (not in the paper).
 """
 
 from __future__ import annotations
 
 import numpy as np
+
+GEOMETRY = 47  # numbers of `box_geometry`
+CONTEXT = 12  # numbers of `pair_context`
 
 
 def from_xywh(boxes: np.ndarray) -> np.ndarray:
@@ -50,3 +56,93 @@ def neighbours(boxes: np.ndarray, factor: float = 0.5) -> np.ndarray:
     near = (distance < reach).all(axis=-1)
     near[..., np.arange(boxes.shape[-2]), np.arange(boxes.shape[-2])] = False
     return near
+
+
+def box_geometry(states: np.ndarray) -> np.ndarray:
+    """(n,) records -> (n, GEOMETRY) float32: where the two boxes lie, and how they stand to each other.
+
+    Free of scale: lengths are in units of the boxes' own sides or of what the image's instances cover. Factors
+    make every number vary by about one (VRD's standard deviations: 0.3 to 1.3). All zero but for the subject's
+    own numbers where there is no object.
+    """
+    s, o, extent = states["subject_box"], states["object_box"], states["extent"]
+    s_size, o_size = np.maximum(s[:, 2:] - s[:, :2] + 1, 1), np.maximum(o[:, 2:] - o[:, :2] + 1, 1)
+    s_centre, o_centre = s[:, :2] + s_size / 2, o[:, :2] + o_size / 2
+    union = np.maximum(s[:, 2:], o[:, 2:]) - np.minimum(s[:, :2], o[:, :2]) + 1
+    s_area, o_area = s_size.prod(axis=1), o_size.prod(axis=1)
+    overlap = iou(s, o)
+    common = overlap * (s_area + o_area) / (1 + overlap)
+    side = np.maximum(extent[:, 2:].max(axis=1, keepdims=True), 1)
+    cover = np.maximum(extent[:, 2:] - extent[:, :2] + 1, 1)
+    shift = o_centre - s_centre
+    distance = np.hypot(shift[:, 0], shift[:, 1])[:, None] + 1
+    shared = np.minimum(s[:, 2:], o[:, 2:]) - np.maximum(s[:, :2], o[:, :2]) + 1  # along each axis; less than 0: a gap
+    top, height = extent[:, 1:2], cover[:, 1:]
+    single = [
+        4 * (s_centre / side - 0.5),
+        np.log(s_size / side) + 1,
+        np.log(s_size[:, :1] / s_size[:, 1:]),
+        4 * ((s[:, 1::2] - top) / height - 0.5),
+        2 * np.log(cover[:, :1] / cover[:, 1:]),
+    ]
+    pair = [
+        _signed_log(shift / s_size),
+        _signed_log(shift / o_size),
+        _signed_log((o - s) / np.concatenate([s_size, s_size], axis=1)),
+        _signed_log(2 * shift / np.maximum(union, 1)),
+        4 * shift / side,
+        np.log(o_size / s_size),
+        np.log(o_size[:, :1] / o_size[:, 1:]),
+        4 * (o_centre / side - 0.5),
+        np.log(o_size / side) + 1,
+        2 * np.stack([overlap, common / s_area, common / o_area, common > 0], axis=1),
+        2 * np.log(np.maximum(union, 1).prod(axis=1) / (s_area + o_area))[:, None],
+        _signed_log((o - s) / np.concatenate([o_size, o_size], axis=1)),
+        _signed_log((s[:, 1::2] - o[:, 3::-2]) / np.stack([s_size[:, 1], o_size[:, 1]], axis=1)),
+        1.5 * shift / distance,
+        np.log(distance / (s_area * o_area)[:, None] ** 0.25) + 0.3,
+        np.clip(2 * shared / np.minimum(s_size, o_size), -2, 2),
+        np.clip(3 * shared / np.maximum(s_size, o_size), -2, 3) - 1,
+        4 * ((o[:, 1::2] - top) / height - 0.5),
+    ]
+    with_object = (states["object"] >= 0)[:, None]
+    return np.concatenate([*single, np.concatenate(pair, axis=1) * with_object], axis=1).astype(np.float32)
+
+
+def _signed_log(x: np.ndarray) -> np.ndarray:
+    return np.sign(x) * np.log1p(np.abs(x))
+
+
+def pair_context(boxes: np.ndarray, category: np.ndarray, subject: np.ndarray, object_: np.ndarray) -> np.ndarray:
+    """How a pair stands among the image's other instances: is this the shirt nearest to the person?
+
+    boxes (n, c, 4) inclusive corners, category (n, c) with -1 for padding, subject and object (n,) -> (n, CONTEXT).
+    A rival of the object is another instance of its category, a rival of the subject likewise. The affinity of two
+    boxes is the covered share of the smaller one less 0.3 times the distance of their centres in half sides.
+    """
+    row, column = np.arange(len(boxes)), np.arange(boxes.shape[1])
+    there = (category >= 0) & (column != subject[:, None]) & (column != object_[:, None])
+    numbers = []
+    for end, other in ((subject, object_), (object_, subject)):
+        affinity = _affinity(boxes[row, end][:, None], boxes)
+        own = affinity[row, other][:, None]
+        rival = there & (category == category[row, other][:, None])
+        best = np.where(rival, affinity, -5).max(axis=1, keepdims=True)
+        nearer = affinity > own
+        numbers += [
+            np.clip(own - best, -3, 1),
+            np.clip(best, -3, 1),
+            np.log1p(rival.sum(axis=1, keepdims=True)),
+            np.log1p((rival & nearer).sum(axis=1, keepdims=True)),
+            np.log1p((there & nearer).sum(axis=1, keepdims=True)),
+        ]
+    numbers += [np.clip(own, -3, 1), np.log1p(there.sum(axis=1, keepdims=True))]
+    return np.concatenate(numbers, axis=1).astype(np.float32)
+
+
+def _affinity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    sides = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + 1, 0)
+    covered = sides.prod(axis=-1) / np.maximum(np.minimum(area(a), area(b)), 1)
+    reach = (a[..., 2:] - a[..., :2] + b[..., 2:] - b[..., :2] + 2) / 2
+    shift = (a[..., 2:] + a[..., :2] - b[..., 2:] - b[..., :2]) / 2
+    return covered - 0.3 * np.hypot(*np.moveaxis(shift / np.maximum(reach, 1), -1, 0))

@@ -22,12 +22,12 @@ import numpy as np
 
 from data.annotations import Annotations, write_splits
 from data.processes import Workers
-from data.splits import divide
 from data.visual_genome import read_split_file, read_visual_genome
 from data.vocabulary import Vocabulary, build_graph, choose_vocabulary
 from data.vrd import read_vrd
-from formats import InputError, reports_input_errors, safe_file_name, write_json
-from image_files import EXTENSIONS, image_folders
+from files.images import EXTENSIONS, image_folders
+from files.io import InputError, reports_input_errors, safe_file_name, write_json
+from files.splits import divide
 from semantic_graph import SemanticActionGraph
 
 SPLITS = ("train", "validation", "test")
@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.describe:
         print(describe(SemanticActionGraph.load(arguments.describe), arguments.word))
     elif arguments.draw:
-        from drawing import draw_neighbourhood  # needs a DOT program: imported only when asked for
+        from drawing.pictures import draw_neighbourhood
 
         output = arguments.output or Path(f"{safe_file_name(arguments.word)}.svg")
         draw_neighbourhood(SemanticActionGraph.load(arguments.draw), arguments.word, output)

@@ -29,5 +29,5 @@ for ending in png svg; do
 done
 step "The gallery" python graphviz/gallery.py --pickle sample_run/image_states.pickle --images_dir data/VG_100K --output sample_run/gallery
 
-python -c 'import json; from testing import comparison; print("\nRecall on the test images of the sample world, per cent\n" + comparison(json.load(open("sample_run/results.json"))["policies"]))'
+python -c 'import json; from engine.testing import comparison; print("\nRecall on the test images of the sample world, per cent\n" + comparison(json.load(open("sample_run/results.json"))["policies"]))'
 printf '\nA scene graph: %s and %s\nThe gallery: %s\nAll of it took %s s.\n' "$PWD/sample_run/scene_graph.png" "$PWD/sample_run/scene_graph.svg" "$PWD/sample_run/gallery/index.html" "$((SECONDS - beginning))"

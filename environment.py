@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pair_context import CONTEXT, pair_context
+from boxes import CONTEXT, pair_context
 from phrase_keys import PhraseKeys
-from scenes import Scene, SceneSet
+from scenes.scene import Scene, SceneSet
 from semantic_graph import SemanticActionGraph
 
 OBJECT_REWARD = 5.0

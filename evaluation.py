@@ -19,8 +19,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from data.splits import ImageRecord, Split
-from formats import InputError, decode_json, read_json, reports_input_errors, write_json
+from files.io import InputError, decode_json, read_json, reports_input_errors, write_json
+from files.splits import ImageRecord, Split
 from recall import Phrases, Scenes, evaluate_arrays
 
 Box = tuple[float, float, float, float]

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from formats import InputError, atomic_write, read_bytes, reports_input_errors
+from files.io import InputError, atomic_write, read_bytes, reports_input_errors
 
 # Title of a plot -> the columns drawn in it, each with the name it bears in the legend of that plot.
 PLOTS: dict[str, dict[str, str]] = {

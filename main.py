@@ -14,13 +14,13 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import torch
 
-import ranks
-from engine import Stopped, Training
-from formats import InputError, check_writable, reports_input_errors
-from options import MODEL_FLAGS, parse
-from prediction import predict
-from testing import find_checkpoint, needed_checkpoint, read_agent, test
-from wiring import make_parts
+from engine import distributed as ranks
+from engine.options import MODEL_FLAGS, parse
+from engine.parts import make_parts
+from engine.prediction import predict
+from engine.testing import find_checkpoint, needed_checkpoint, read_agent, test
+from engine.training import Stopped, Training
+from files.io import InputError, check_writable, reports_input_errors
 
 
 def choose_device(name: str) -> torch.device:

@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
+from engine.distributed import world_size
 from environment import PENALTY
-from ranks import world_size
 from vrl_model import ActionSets, Agent, QNetwork, QValues, best_allowed, to_device, unpacked
 
 

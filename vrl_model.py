@@ -14,13 +14,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from box_geometry import GEOMETRY, box_geometry
+from boxes import CONTEXT, GEOMETRY, box_geometry
 from entity_vectors import EntityVectors
 from environment import OBJECT_REWARD, PENALTY
 from linear import Linear
-from pair_context import CONTEXT
 from phrase_keys import PhraseKeys
-from scenes import SceneSet
+from scenes.scene import SceneSet
 from semantic_graph import SemanticActionGraph
 
 RARE = -4.0  # log-odds of a reward before anything is learned

@@ -20,7 +20,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from formats import atomic_write, read_json, reports_input_errors, write_json  # noqa: E402
+from files.io import atomic_write, read_json, reports_input_errors, write_json  # noqa: E402
 
 ROWS: dict[str, list[str]] = {
     "as given": [],

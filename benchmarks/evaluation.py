@@ -28,8 +28,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this folder, whose file is named evaluation too
 
 import evaluation
-from data.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord, Split, write_split
-from formats import reports_input_errors, write_json
+from files.io import reports_input_errors, write_json
+from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord, Split, write_split
 from recall import evaluate_arrays
 
 IMAGES, PREDICTIONS = 1000, 100

@@ -26,10 +26,10 @@ from torchvision.ops import roi_align
 from tqdm import tqdm
 
 from boxes import from_xywh
-from data.splits import Split
-from features import ImageEmbedding, build_embedding
-from formats import InputError, reports_input_errors, write_json
-from image_files import find_image, load_image
+from files.images import find_image, load_image
+from files.io import InputError, reports_input_errors, write_json
+from files.splits import Split
+from scenes.features import ImageEmbedding, build_embedding
 
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)  # the best on the test split counts, for every variant alike
 

@@ -29,11 +29,11 @@ import numpy as np
 import torch
 
 from boxes import from_xywh
-from data.splits import Split
-from feature_cache import Item, compute_features
-from features import EMBEDDING_MODELS, ImageEmbedding, build_embedding
-from formats import InputError, reports_input_errors, write_json
-from image_files import find_image, load_image
+from files.images import find_image, load_image
+from files.io import InputError, reports_input_errors, write_json
+from files.splits import Split
+from scenes.feature_cache import Item, compute_features
+from scenes.features import EMBEDDING_MODELS, ImageEmbedding, build_embedding
 
 NO_BOXES = np.zeros((0, 4))
 

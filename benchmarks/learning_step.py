@@ -47,9 +47,9 @@ from benchmarks.synthetic import (
     make_images,
     make_trainer,
 )
-from formats import reports_input_errors, write_json
+from engine.loop import Trainer
+from files.io import reports_input_errors, write_json
 from q_learning import LearningOptions
-from training import Trainer
 from vrl_model import ModelOptions
 
 BATCH, PRODUCT = 64, 4096

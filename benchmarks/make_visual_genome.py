@@ -26,7 +26,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from formats import atomic_write, reports_input_errors  # noqa: E402
+from files.io import atomic_write, reports_input_errors  # noqa: E402
 from semantic_graph import fold_name  # noqa: E402
 
 IMAGES = 108_077

@@ -22,9 +22,9 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from evaluation import prediction_scenes
-from formats import atomic_write, reports_input_errors, write_json
+from files.io import atomic_write, reports_input_errors, write_json
+from files.scene_graphs import Graph, predictions_from_graphs, read_image_states
 from recall import evaluate_arrays
-from scene_graph_files import Graph, predictions_from_graphs, read_image_states
 
 STEPS = (2, 5, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320)
 

@@ -27,9 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this fold
 
 from benchmarks.synthetic import FEATURES, PHRASE, make_graph, make_images
 from environment import Rules, SceneGraphEnvironment
-from formats import reports_input_errors, write_json
+from files.io import reports_input_errors, write_json
 from replay_memory import ReplayMemory
-from scenes import SceneSet
+from scenes.scene import SceneSet
 from vrl_model import ActionSetMaker, ActionSetOptions, random_action
 
 CAPACITY, SLOTS, BATCH = 20_000, 64, 64

@@ -33,14 +33,14 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from box_geometry import GEOMETRY, box_geometry
-from data.splits import ImageRecord, Split
+from boxes import GEOMETRY, box_geometry
+from engine.parts import entity_vectors, open_detections
 from evaluation import evaluate, format_table, train_triplets
-from formats import InputError, reports_input_errors, write_json
+from files.io import InputError, reports_input_errors, write_json
+from files.splits import ImageRecord, Split
 from q_learning import jittered
-from scenes import DetectedInstances, Scene, SceneSet
+from scenes.scene import DetectedInstances, Scene, SceneSet
 from semantic_graph import SemanticActionGraph
-from wiring import entity_vectors, open_detections
 
 SHOWN = 100  # triplets of an image that are written: what recall@100 looks at
 RARE = -5.0  # log-odds of a predicate before anything is learned: most pairs have no relationship

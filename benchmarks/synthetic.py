@@ -8,16 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from data.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord
+from engine.loop import Trainer, slots_per_transition
 from environment import Rules, SceneGraphEnvironment
+from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord
 from optimizers import RMSProp
 from phrase_keys import PhraseKeys
 from q_learning import Learner, LearningOptions
 from replay_memory import ReplayMemory
-from scenes import SceneSet
+from scenes.scene import SceneSet
 from semantic_graph import SemanticActionGraph
 from skipthoughts import PhraseStore
-from training import Trainer, slots_per_transition
 from vrl_model import ActionSetMaker, ActionSetOptions, Agent, ModelOptions, QNetwork, StateEncoder
 
 ENTITIES, PREDICATES, ATTRIBUTES = 1750, 347, 1049  # Liang et al. 2017, section 4; with Terminal 1 751 next objects

@@ -39,11 +39,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import create_graph
 from benchmarks.synthetic import FEATURES, PHRASE, make_graph, make_images, make_trainer
-from data.splits import Split
-from formats import InputError, reports_input_errors, write_json
+from engine.loop import Trainer
+from files.io import InputError, reports_input_errors, write_json
+from files.splits import Split
 from q_learning import LearningOptions
 from semantic_graph import SemanticActionGraph
-from training import Trainer
 from vrl_model import ModelOptions
 
 SMALL = ModelOptions(fusion_sizes=(1024, 512, 256), use_box_geometry=True, category_dimension=64)

@@ -21,11 +21,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from drawing import draw_graph
-from formats import InputError, read_json, reports_input_errors, write_json
-from image_files import list_images, load_image
-from prediction import worth_drawing
-from scene_graph_files import read_image_states
+from drawing.pictures import draw_graph
+from engine.prediction import worth_drawing
+from files.images import list_images, load_image
+from files.io import InputError, read_json, reports_input_errors, write_json
+from files.scene_graphs import read_image_states
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN, TEST = 40, 20

@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data.processes import Workers
-from data.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord, open_split
+from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord, open_split
 
 PART_IMAGES = 500  # that a process encodes at a time
 

@@ -32,7 +32,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from formats import InputError, atomic_write, reports_input_errors, safe_file_name  # noqa: E402
+from files.io import InputError, atomic_write, reports_input_errors, safe_file_name  # noqa: E402
 
 BLOCK = 1 << 20
 TIMEOUT = 60  # seconds without a byte

@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data.processes import Workers
-from formats import InputError
+from files.io import InputError
 
 RANGE_BYTES = 8 << 20  # what a process is given at a time
 BATCH_BYTES = 1 << 18

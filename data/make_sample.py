@@ -25,11 +25,11 @@ import msgspec
 from PIL import Image
 from tqdm import tqdm
 
-from data.sample_annotations import OBJECT_ALIASES, PREDICATE_ALIASES, Seen, visual_genome_items
-from data.sample_drawing import HEIGHT, WIDTH
-from data.sample_scenes import HELD_OUT, MOST_THINGS, compose, holds_held_out
-from data.sample_world import Scene
-from formats import InputError, atomic_write, read_json, reports_input_errors, write_json
+from data.sample.annotations import OBJECT_ALIASES, PREDICATE_ALIASES, Seen, visual_genome_items
+from data.sample.composition import HELD_OUT, MOST_THINGS, compose, holds_held_out
+from data.sample.pen import HEIGHT, WIDTH
+from data.sample.world import Scene
+from files.io import InputError, atomic_write, read_json, reports_input_errors, write_json
 
 FIRST_IMAGE_ID = 9_000_001  # above every id of Visual Genome
 MARK = "sample.json"  # in raw_data: says that this folder holds the sample, and which images are the sample's

@@ -12,7 +12,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any
 
-from formats import InputError
+from files.io import InputError
 
 
 class Workers:

@@ -19,7 +19,7 @@ from data.annotations import Annotations
 from data.join import ColumnBuilder, Columns, concatenate, gather, join
 from data.json_list import ItemType, read_lists
 from data.processes import Workers
-from formats import InputError, read_json
+from files.io import InputError, read_json
 from semantic_graph import fold_name, read_aliases
 
 # The typed decoder skips what is not named here. Limits keep absurd values out of the columns.

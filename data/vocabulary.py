@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.annotations import Annotations
-from formats import InputError
+from files.io import InputError
 from semantic_graph import SemanticActionGraph
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from data.annotations import Annotations
 from data.json_list import ADVICE, describe_fault, mask_not_finite, offset_in
-from formats import InputError, decode_json, read_bytes, read_json
+from files.io import InputError, decode_json, read_bytes, read_json
 
 CURE = "see README.md for where to get VRD, or run: python data/download.py vrd"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from boxes import iou
-from detections import Detections
+from files.detections import Detections
 
 
 def average_precision(hits: np.ndarray, positives: int) -> float:

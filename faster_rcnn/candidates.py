@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from PIL import Image
 
-from detections import Detections, from_flat
+from files.detections import Detections, from_flat
 
 LONGEST_SHAPE = 40  # longer side / shorter side; scaled to a detector's input, less than a cell of it would be left
 

@@ -22,11 +22,11 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from data.splits import Split
-from detections import Detections, from_flat, write_detections
 from faster_rcnn import DETECTORS, Detector, load_detector
-from formats import InputError, check_writable, reports_input_errors
-from image_files import find_image, list_images, load_image
+from files.detections import Detections, from_flat, write_detections
+from files.images import find_image, list_images, load_image
+from files.io import InputError, check_writable, reports_input_errors
+from files.splits import Split
 
 AMBIGUITY_MARGIN = 0.1  # of ambiguity-aware object mining (Liang et al. 2017, section 3.2)
 

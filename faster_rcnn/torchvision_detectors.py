@@ -14,8 +14,8 @@ from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, batched_nms, clip_boxes_to_image
 from torchvision.transforms.functional import pil_to_tensor
 
-from detections import Detections
 from faster_rcnn.candidates import detections_from_scores, is_too_thin
+from files.detections import Detections
 
 COCO_WEIGHTS = {
     "fasterrcnn_resnet50_fpn_v2": faster_rcnn.FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1,

@@ -17,14 +17,14 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from boxes import area, from_xywh
-from data.splits import Split
 from faster_rcnn import DETECTORS, Detector, build_detector, save_detector
 from faster_rcnn.average_precision import mean_average_precision
 from faster_rcnn.candidates import is_too_thin
 from faster_rcnn.detect import default_device, to_device
 from faster_rcnn.weights import load_backbone
-from formats import InputError, atomic_write, check_writable, reports_input_errors
-from image_files import find_image, load_image
+from files.images import find_image, load_image
+from files.io import InputError, atomic_write, check_writable, reports_input_errors
+from files.splits import Split
 from semantic_graph import SemanticActionGraph
 
 

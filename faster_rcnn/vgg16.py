@@ -15,9 +15,9 @@ import torchvision
 from PIL import Image
 from torch import nn
 
-from detections import Detections
 from faster_rcnn import anchors, targets
 from faster_rcnn.candidates import detections_from_scores, is_too_thin
+from files.detections import Detections
 
 # fmt: off
 VOC_CLASSES = (

@@ -17,7 +17,7 @@ from torch import nn
 
 from faster_rcnn.torchvision_detectors import COCO_WEIGHTS, TORCHVISION_DETECTORS, TorchvisionDetector
 from faster_rcnn.vgg16 import BGR_MEAN, VOC_CLASSES, VGG16FasterRCNN
-from formats import InputError, atomic_write, read_bytes
+from files.io import InputError, atomic_write, read_bytes
 
 Detector = VGG16FasterRCNN | TorchvisionDetector
 HDF5_ENDINGS = (".h5", ".hdf5")

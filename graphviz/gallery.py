@@ -20,9 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from anywher
 from PIL import Image
 from tqdm import tqdm
 
-from formats import InputError, atomic_write, reports_input_errors, safe_file_name
-from graph_dot import plain_text
-from graph_page import (
+from drawing.dot import plain_text
+from drawing.page import (
     LARGEST_PHOTO_SIDE,
     PAGE_SCRIPTS,
     POLICY,
@@ -34,8 +33,9 @@ from graph_page import (
     score_items,
     script_json,
 )
-from image_files import find_image, load_image
-from scene_graph_files import Graph, read_image_states
+from files.images import find_image, load_image
+from files.io import InputError, atomic_write, reports_input_errors, safe_file_name
+from files.scene_graphs import Graph, read_image_states
 
 THUMBNAIL_SIZE = (320, 240)
 

@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from any folder
 
-from formats import reports_input_errors, write_json
-from scene_graph_files import default_pickle, read_image_states
+from files.io import reports_input_errors, write_json
+from files.scene_graphs import default_pickle, read_image_states
 
 
 def write_graph_files(states: dict[str, list[dict]], folder: Path) -> int:

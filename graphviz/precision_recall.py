@@ -22,9 +22,9 @@ from matplotlib.figure import Figure
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from any folder
 
 from evaluation import prediction_scenes
-from formats import InputError, atomic_write, reports_input_errors
+from files.io import InputError, atomic_write, reports_input_errors
+from files.scene_graphs import default_pickle, predictions_from_graphs, read_graph_folder, read_image_states
 from recall import match
-from scene_graph_files import default_pickle, predictions_from_graphs, read_graph_folder, read_image_states
 
 COLOURS = {"relationships": "#1b6ca8", "attributes": "#c8553d", "both": "#5b5b5b"}
 

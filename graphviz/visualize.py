@@ -16,11 +16,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from anywhere
 
-from drawing import ENDINGS, check_ending, draw_graph
-from formats import reports_input_errors
-from graph_dot import MOST_RELATIONSHIPS, counted, shown, worth_drawing
-from image_files import load_image
-from scene_graph_files import read_graph
+from drawing.dot import MOST_RELATIONSHIPS, counted, shown, worth_drawing
+from drawing.pictures import ENDINGS, check_ending, draw_graph
+from files.images import load_image
+from files.io import reports_input_errors
+from files.scene_graphs import read_graph
 
 
 def has_display() -> bool:

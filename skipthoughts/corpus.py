@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data.splits import ImageRecord, Split
-from formats import InputError
+from files.io import InputError
+from files.splits import ImageRecord, Split
 from skipthoughts.tokenizer import tokenize
 from skipthoughts.weights import EOS, UNKNOWN
 

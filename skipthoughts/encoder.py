@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from formats import InputError
+from files.io import InputError
 from skipthoughts import weights
 from skipthoughts.tables import open_table
 from skipthoughts.tokenizer import tokenize

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from formats import InputError, atomic_write
+from files.io import InputError, atomic_write
 from skipthoughts.encoder import Encoder
 
 _COPIED_ROWS = 4096  # at once

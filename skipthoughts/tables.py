@@ -21,7 +21,7 @@ from typing import IO, Any
 import numpy as np
 from tqdm import tqdm
 
-from formats import InputError, atomic_write
+from files.io import InputError, atomic_write
 
 _DOWNLOAD = "download it again"
 

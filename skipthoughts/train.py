@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from formats import InputError, atomic_write, read_bytes, reports_input_errors
+from files.io import InputError, atomic_write, read_bytes, reports_input_errors
 from skipthoughts import weights
 from skipthoughts.corpus import MAX_WORDS, Corpus, read_graphs, read_text
 from skipthoughts.encoder import load_encoder

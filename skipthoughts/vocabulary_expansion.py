@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from formats import InputError
+from files.io import InputError
 
 _BLOCK = 8192  # words at once
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from formats import InputError, atomic_write, read_bytes, read_plain_pickle
+from files.io import InputError, atomic_write, read_bytes, read_plain_pickle
 
 EOS, UNKNOWN = "<eos>", "UNK"
 MODELS = ("uni", "bi")

@@ -16,10 +16,10 @@ from small_world import image
 from tiny_run import PIXELS, SMALL, World, copy_of_run, world
 
 import create_graph
-from checkpoint import save_checkpoint
-from data.splits import write_split
+from files.checkpoints import save_checkpoint
+from files.scene_graphs import read_image_states
+from files.splits import write_split
 from main import main
-from scene_graph_files import read_image_states
 
 
 @pytest.fixture(scope="module")

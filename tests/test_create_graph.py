@@ -16,7 +16,7 @@ from benchmarks.make_visual_genome import write_visual_genome
 from data import annotations as annotations_module
 from data import json_list
 from data.processes import Workers
-from data.splits import Split
+from files.splits import Split
 from semantic_graph import SemanticActionGraph
 
 ROOT = Path(__file__).resolve().parents[1]

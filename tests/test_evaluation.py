@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import evaluation
-from data.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord, write_split
-from formats import InputError
+from files.io import InputError
+from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord, write_split
 from recall import Phrases, Scenes, evaluate_arrays, match, ranks
 
 ROOT = Path(__file__).resolve().parents[1]

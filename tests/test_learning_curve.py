@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from formats import InputError
+from files.io import InputError
 from learning_curve import draw_learning_curves, main, read_log, run_names
 
 HEADER = (

@@ -12,13 +12,13 @@ import pytest
 import torch
 from tiny_run import PIXELS, SMALL, World, copy_of_run, world
 
-import engine
 import evaluation
 import faster_rcnn.train
-from checkpoint import load_checkpoint
-from detections import read_detections
+from engine import training as engine
+from files.checkpoints import load_checkpoint
+from files.detections import read_detections
+from files.scene_graphs import read_image_states
 from main import main
-from scene_graph_files import read_image_states
 from semantic_graph import SemanticActionGraph
 from skipthoughts.train import main as train_skipthoughts
 

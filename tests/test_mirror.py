@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from small_world import make_graph
 
 from environment import Rules, state_dtype
 from q_learning import mirror_partners, mirrored
 from replay_memory import transition_dtype
-from tests.small_world import make_graph
 
 PREDICATES = ["on", "on the left of", "on the right of", "left"]
 

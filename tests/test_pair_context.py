@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pair_context import CONTEXT, pair_context
+from boxes import CONTEXT, pair_context
 
 SHIRT, PERSON = 0, 1
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from formats import InputError
+from files.io import InputError
 from semantic_graph import SemanticActionGraph, alias_map, fold_name, read_aliases
 
 ON, BY, RIDING = range(3)

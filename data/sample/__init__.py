@@ -1,0 +1,1 @@
+"""The sample world: small scenes, drawn and annotated in the layout of Visual Genome."""

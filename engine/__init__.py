@@ -1,0 +1,1 @@
+"""What main.py runs, and the only package that knows of several processes."""

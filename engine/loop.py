@@ -1,0 +1,187 @@
+"""The training loop: act in every slot, remember, learn from a sample; epochs, validation, checkpoints, log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from engine import distributed as ranks
+from engine.queues import deal, walk_lengths
+from environment import SceneGraphEnvironment
+from q_learning import Learner, jittered, mirror_partners, mirrored, set_mode
+from replay_memory import ReplayMemory
+
+ACT, SAMPLE, JITTER, MIRROR = 0, 1, 2, 3  # streams of random numbers
+MOST_SLOTS = 3  # to a transition of a batch: a step of many slots hardly costs more than one of few
+IMAGES_PER_SLOT = 8  # at least, where there are several slots to a transition: at the end of an epoch slots idle
+
+
+def slots_per_transition(images: int, batch_size: int) -> int:
+    """So many times the batch size images are walked over side by side, by all ranks together: one to MOST_SLOTS."""
+    return min(max(images // (IMAGES_PER_SLOT * batch_size), 1), MOST_SLOTS)
+
+
+def generator(seed: int, stream: int, step: int) -> np.random.Generator:
+    """Random numbers that depend on nothing but the arguments: no state to save or to share among ranks."""
+    return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, 0, step]))
+
+
+@dataclass
+class EpochSums:
+    """What an epoch has done so far, over all ranks."""
+
+    transitions: int = 0
+    updates: int = 0
+    seconds: float = 0.0
+    reward: np.ndarray = field(default_factory=lambda: np.zeros(3))  # attribute, predicate, next object
+    losses: torch.Tensor = field(default_factory=lambda: torch.zeros(3))
+
+    def row(self) -> dict[str, float | None]:
+        """The columns of log.csv that an epoch's training gives; losses are None before the first update."""
+        losses = (self.losses / self.updates).tolist() if self.updates else None
+        attribute, predicate, entity = losses or [None] * 3
+        return {
+            "transitions": self.transitions,
+            "reward": float(self.reward.sum()) / max(self.transitions, 1),
+            "loss": sum(losses) if losses else None,
+            "loss_attribute": attribute,
+            "loss_predicate": predicate,
+            "loss_entity": entity,
+            "seconds": self.seconds,
+            "transitions_per_second": self.transitions / max(self.seconds, 1e-9),
+        }
+
+
+class Trainer:
+    """Steps `env` and learns. With several ranks each holds its share of the slots, the memory and the batch.
+
+    The same numbers come out however many ranks there are (but for the order in which gradients are added):
+    random numbers are drawn for all slots and each rank takes its own; every slot has its own share of the memory.
+    """
+
+    def __init__(self, env: SceneGraphEnvironment, learner: Learner, memory: ReplayMemory) -> None:
+        self.env, self.learner, self.memory = env, learner, memory
+        self.num_slots = env.num_slots * ranks.world_size()
+        self.mine = slice(ranks.rank() * env.num_slots, (ranks.rank() + 1) * env.num_slots)
+        self.partners = mirror_partners(env.graph.predicates)
+        self.lengths = walk_lengths(env.scenes, range(len(env.scenes)), env.rules)
+        self.steps = 0  # of all slots together, since the beginning
+        self.credit = 0.0  # samples owed for the transitions made
+        self.epoch = 0
+        # over all ranks: images of this epoch, how many of them a walk has begun on, walks going on, transitions held
+        self.num_images = self.images_begun = self.active = self.held = 0
+        self.sums = EpochSums(losses=torch.zeros(3, device=learner.agent.device))
+
+    def begin_epoch(self, images: np.ndarray) -> None:
+        """Shuffle the images and deal them out to the slots."""
+        self.num_images = len(images)
+        order = np.random.default_rng([self.learner.options.seed, self.epoch]).permutation(images)
+        self.env.assign(deal(order, self.lengths[order], self.num_slots)[self.mine])
+        self.sums = EpochSums(losses=torch.zeros(3, device=self.learner.agent.device))
+
+    def run_epoch(self, epsilon: float, bar: tqdm, pause: Callable[[], None]) -> None:
+        """Go on until every slot of every rank has walked through its images. `pause` is called before every step."""
+        learner, options = self.learner, self.learner.options
+        states = self.env.states()
+        done = self.images_done()
+        while self.active:
+            pause()
+            started = time.perf_counter()
+            states = self._step(states, epsilon)
+            self.steps += 1
+            self.sums.transitions += self.active
+            self.credit += self.active * options.samples_per_transition
+            before, done = done, self.images_done()
+            while self.credit >= options.batch_size:
+                self.credit -= options.batch_size
+                if self.held >= options.replay_buffer_minimum_number_samples:
+                    self.sums.losses += learner.update(self._sample())
+                    self.sums.updates += 1
+            self.sums.seconds += time.perf_counter() - started
+            bar.update(done - before)
+        self.sums.losses = ranks.total(self.sums.losses) / ranks.world_size()
+        self.sums.reward = ranks.total(torch.from_numpy(self.sums.reward)).numpy()
+        self.epoch += 1
+
+    def images_done(self) -> int:
+        """How many images of this epoch the slots of all ranks are through with; brings the counts up to date."""
+        counts = [int(self.env.active.sum()), int(self.env.position.sum()), len(self.memory)]
+        self.active, self.images_begun, self.held = ranks.total(torch.tensor(counts)).tolist()
+        return self.images_begun - self.active
+
+    def so_far(self) -> dict[str, float | None]:
+        """Means of this epoch until now, for the eye: reward a step and loss are those of this rank."""
+        row = self.sums.row()
+        row["reward"] *= ranks.world_size()
+        return {key: row[key] for key in ("reward", "loss", "transitions_per_second")}
+
+    def progress(self) -> float:
+        """Epochs done, and the share of the images of this one that a walk has begun on."""
+        return self.epoch + self.images_begun / max(self.num_images, 1)
+
+    def _step(self, states: np.ndarray, epsilon: float) -> np.ndarray:
+        """One step of every active slot, into the memory. Returns the next states."""
+        env, learner = self.env, self.learner
+        slots = np.flatnonzero(env.active)
+        random = generator(learner.options.seed, ACT, self.steps).random((self.num_slots, 6))[self.mine][slots]
+        set_mode(learner.agent.network, training=False)
+        actions = learner.agent.act(states, epsilon, random)
+        rewards, done = env.step(states, *actions)
+        following = np.zeros(env.num_slots, dtype=env.dtype)
+        following[env.active] = next_states = env.states()
+        transitions = np.zeros(len(slots), dtype=self.memory.dtype)
+        transitions["state"], transitions["reward"], transitions["done"] = states, rewards, done
+        transitions["action"] = np.stack(actions, axis=1)
+        transitions["next_state"] = np.where(done, states, following[slots])
+        self.memory.add(slots, transitions)
+        self.sums.reward += rewards.sum(axis=0)
+        return next_states
+
+    def _sample(self) -> np.ndarray:
+        """This rank's part of the next batch of transitions."""
+        options, update = self.learner.options, self.learner.updates
+        size = ranks.share(options.batch_size, "--batch_size")
+        mine = slice(ranks.rank() * size, (ranks.rank() + 1) * size)
+        uniform = generator(options.seed, SAMPLE, update).random(options.batch_size)[mine]
+        transitions = self.memory.sample(uniform, turn=update)
+        if options.box_jitter:
+            normal = generator(options.seed, JITTER, update).standard_normal((options.batch_size, 8))[mine]
+            transitions["state"] = jittered(transitions["state"], options.box_jitter, normal)
+        if options.mirror:
+            chosen = generator(options.seed, MIRROR, update).random(options.batch_size)[mine] < 0.5
+            transitions = mirrored(transitions, chosen, self.partners)
+        return transitions
+
+    # ---- checkpoints
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a run needs to go on bit for bit, but for the networks and the optimizer."""
+        sums = self.sums
+        return {
+            "steps": self.steps,
+            "credit": self.credit,
+            "updates": self.learner.updates,
+            "epoch": self.epoch,
+            "num_images": self.num_images,
+            "sums": [sums.transitions, sums.updates, sums.seconds, sums.reward.tolist(), sums.losses.tolist()],
+            "env": self.env.state_dict(),
+            "memory": self.memory.state_dict(),
+            "torch_random": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps, self.credit, self.epoch = state["steps"], state["credit"], state["epoch"]
+        self.learner.updates, self.num_images = state["updates"], state["num_images"]
+        transitions, updates, seconds, reward, losses = state["sums"]
+        self.sums = EpochSums(
+            transitions, updates, seconds, np.array(reward), torch.tensor(losses, device=self.learner.agent.device)
+        )
+        self.env.load_state_dict(state["env"])
+        self.memory.load_state_dict(state["memory"])
+        torch.set_rng_state(state["torch_random"])

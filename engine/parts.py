@@ -1,0 +1,226 @@
+"""From the command line's values to the parts: graph, scenes, features, phrases, networks, agent."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine import distributed as ranks
+from environment import Rules
+from files.detections import DetectionsFile, read_class_map, read_detections
+from files.images import find_image
+from files.io import InputError
+from files.splits import ImageRecord
+from phrase_keys import PhraseKeys
+from scenes.feature_cache import FeatureCache, compute_features
+from scenes.features import ImageEmbedding, build_embedding
+from scenes.scene import DetectedInstances, SceneSet
+from semantic_graph import SemanticActionGraph
+from skipthoughts import PhraseStore, load_encoder
+from vrl_model import ActionSetMaker, ActionSetOptions, Agent, ModelOptions, QNetwork, StateEncoder
+
+VECTOR_NORM = 4.0  # of given entity vectors: entries about as large as the state's other numbers
+
+
+@dataclass
+class Parts:
+    """What every command needs, made once."""
+
+    arguments: argparse.Namespace
+    graph: SemanticActionGraph
+    device: torch.device
+    rules: Rules
+    action_sets: ActionSetMaker
+    embedding: ImageEmbedding | None
+    phrases: PhraseStore | None
+    model: ModelOptions
+
+
+def make_parts(arguments: argparse.Namespace, device: torch.device, saved: dict[str, Any] | None = None) -> Parts:
+    """Load the graph and the embedding models that the flags ask for.
+
+    saved: the checkpoint of the agent to be used, which holds its entity vectors; None: one will be trained.
+    """
+    graph = SemanticActionGraph.load(arguments.graph)
+    rules = Rules(
+        maximum_objects_per_subject=arguments.maximum_objects_per_subject,
+        maximum_steps=arguments.maximum_steps,
+        maximum_action_set_size=arguments.maximum_adaptive_action_space_size,
+        positive_reward=arguments.positive_reward,
+        next_object_reward=arguments.next_object_reward,
+    )
+    action_sets = ActionSetMaker(
+        graph,
+        ActionSetOptions(
+            use_adaptive_action_sets=arguments.use_adaptive_action_sets,
+            maximum_size=arguments.maximum_adaptive_action_space_size,
+            predicates_seen=arguments.predicate_action_set,
+        ),
+    )
+    embedding = phrases = None
+    if arguments.image_embedding_model_type != "none":
+        embedding = build_embedding(
+            arguments.image_embedding_model_type, arguments.image_embedding_weights, arguments.feature_pooling
+        )
+    if arguments.use_skip_thought:
+        encoder = load_encoder(arguments.skip_thought_dir, arguments.skip_thought_model, device)
+        cache = Path(arguments.output_dir) / "feature_cache" / "phrases.h5" if ranks.rank() == 0 else None
+        phrases = PhraseStore(encoder, cache)
+    model = ModelOptions(
+        fusion_sizes=tuple(arguments.fusion_sizes),
+        feature_dimension=embedding.dimension if embedding else 0,
+        phrase_dimension=phrases.vectors.shape[1] if phrases else 0,
+        use_box_geometry=arguments.use_box_geometry,
+        use_pair_context=arguments.use_pair_context,
+        category_dimension=arguments.category_vectors,
+        entity_vector_dimension=(
+            saved["description"]["model"].get("entity_vector_dimension", 0)
+            if saved
+            else entity_vectors(arguments.entity_vectors, graph).shape[1]
+        ),
+        category_mixing=arguments.category_mixing,
+        reward_loss=arguments.reward_loss,
+        dropout=arguments.dropout,
+        num_members=arguments.num_members,
+        replay_preference=arguments.replay_preference,
+    )
+    if not model.state_dimension:
+        raise InputError(
+            "the state is empty: without pixels (--image_embedding_model_type none) "
+            "add --use_box_geometry and --category_vectors 64, or --preset best"
+        )
+    return Parts(arguments, graph, device, rules, action_sets, embedding, phrases, model)
+
+
+def make_network(parts: Parts) -> QNetwork:
+    """A Q network with fresh weights from --seed."""
+    torch.manual_seed(parts.arguments.seed)
+    network = empty_network(parts)
+    if parts.model.entity_vector_dimension:
+        network.entity_vectors.vectors[:-1] = torch.from_numpy(
+            entity_vectors(parts.arguments.entity_vectors, parts.graph)
+        )
+    return network.to(parts.device)
+
+
+def empty_network(parts: Parts) -> QNetwork:
+    """A Q network on the CPU, to be filled with the weights and entity vectors of a checkpoint."""
+    return QNetwork(parts.model, parts.graph, parts.arguments.positive_reward, parts.arguments.mixed_precision)
+
+
+def entity_vectors(path: str | None, graph: SemanticActionGraph) -> np.ndarray:
+    """(C, d) float32 vectors of the entities, all of one length, from a .npy of one row a category."""
+    if path is None:
+        return np.zeros((len(graph.entities), 0), dtype=np.float32)
+    try:
+        vectors = np.load(path, allow_pickle=False).astype(np.float32)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check --entity_vectors") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: is not a .npy file of numbers ({error}); check --entity_vectors") from None
+    names = graph.annotation_categories or graph.entities
+    if vectors.ndim != 2 or len(vectors) != len(names):
+        raise InputError(f"{path}: has shape {vectors.shape}, wanted ({len(names)}, d): one row for each category")
+    vectors = vectors[[names.index(name) for name in graph.entities]]
+    return VECTOR_NORM * vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+
+
+def open_detections(path: str, graph: SemanticActionGraph) -> DetectionsFile:
+    """Read a detections file; categories given as integers are those of the graph's data set."""
+    return read_detections(path, graph.annotation_categories or graph.entities)
+
+
+def make_scenes(parts: Parts, records: Sequence[ImageRecord], detections: DetectionsFile | None = None) -> SceneSet:
+    """Scenes to walk over: on detected boxes, or on the annotated objects."""
+    detected = detected_instances(parts, detections) if detections is not None else None
+    return SceneSet(records, parts.graph, detected, parts.arguments.neighbour_factor, parts.arguments.use_exact_match)
+
+
+def detected_instances(parts: Parts, detections: DetectionsFile) -> DetectedInstances:
+    """Detections in the graph's categories; says once which of their classes the graph does not know."""
+    arguments = parts.arguments
+    detected = DetectedInstances(
+        detections,
+        parts.graph,
+        arguments.object_detection_threshold,
+        arguments.maximum_num_entities_per_image,
+        arguments.use_ambiguity_aware_mining,
+        read_class_map(arguments.class_map) if arguments.class_map else None,
+    )
+    if len(detected.unknown_classes) == len(detections.classes):
+        raise InputError(
+            f"{detections.path}: the graph knows none of its {len(detections.classes)} classes "
+            f"({', '.join(detections.classes[:3])}, ...); say what they are with --class_map FILE"
+        )
+    if detected.unknown_classes and ranks.rank() == 0:
+        names = ", ".join(detected.unknown_classes)
+        print(
+            f"The graph does not know these classes of {detections.path}; their boxes are left out, unless "
+            f"--class_map FILE says what they are: {names}"
+        )
+    return detected
+
+
+def make_features(parts: Parts, scenes: SceneSet, images_dir: str) -> tuple[FeatureCache | None, np.ndarray]:
+    """Features of every image and box, computed or from the cache; and which images can be used, int64 (n,).
+
+    Images without a box to walk over need none. Raises InputError when no image is left.
+    """
+    if not len(scenes):
+        split = getattr(scenes.records, "path", "the split")
+        raise InputError(f"{split}: has no image; make it again with create_graph.py")
+    if parts.embedding is None:
+        return None, np.arange(len(scenes))
+    items, missing = [], []
+    for index in range(len(scenes)):
+        name = scenes.records[index].image_name
+        try:
+            items.append((name, find_image(images_dir, name), scenes.instances(index).boxes))
+        except InputError as error:
+            missing.append(str(error))
+    if missing and not items:
+        raise InputError(f"{missing[0]} (nor any other of the {len(missing)} images of the split)")
+    if missing and ranks.rank() == 0:
+        print(f"warning: {len(missing)} of {len(scenes)} images skipped: {missing[0]}, ...", file=sys.stderr)
+    cache = compute_features(
+        parts.embedding,
+        items,
+        Path(parts.arguments.output_dir) / "feature_cache",
+        parts.arguments.num_workers,
+        parts.device,
+    )
+    usable = [index for index in range(len(scenes)) if scenes.records[index].image_name in cache]
+    return cache, np.array(usable, dtype=np.int64)
+
+
+def make_agent(parts: Parts, network: QNetwork, scenes: SceneSet, features: FeatureCache | None) -> Agent:
+    """The agent that walks over `scenes`."""
+    encoder = StateEncoder(scenes, parts.model, PhraseKeys(parts.graph), features, parts.phrases)
+    return Agent(network, encoder, parts.action_sets, parts.device)
+
+
+def description(parts: Parts) -> dict[str, Any]:
+    """What a checkpoint must agree with: the graph and the shape of the network."""
+    return {
+        "graph": parts.graph.fingerprint(),
+        "model": asdict(parts.model) | {"fusion_sizes": list(parts.model.fusion_sizes)},
+    }
+
+
+def check_description(parts: Parts, saved: dict[str, Any], path: str | Path) -> None:
+    """Raises InputError when a checkpoint was made with another graph or another network."""
+    if saved["graph"] != parts.graph.fingerprint():
+        raise InputError(
+            f"{path}: was trained with another graph than {parts.arguments.graph}; give the right one with --graph"
+        )
+    mine = description(parts)["model"]
+    wrong = [f"{key} {value}, here {mine.get(key)}" for key, value in saved["model"].items() if mine.get(key) != value]
+    if wrong:
+        raise InputError(f"{path}: was trained with {'; '.join(wrong)}; give the same flags, or train again")

@@ -1,0 +1,220 @@
+"""--test: walk over the test images, score what was found, write it down."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine import distributed as ranks
+from engine.parts import Parts, check_description, empty_network, make_agent, make_features, make_scenes
+from engine.proposals import detections_of_split
+from engine.results import graphs, score
+from engine.training import merge, walk_over
+from engine.walk import BEST, Found, Policy, best, frequency_policy, own_choices, random_policy
+from evaluation import format_table, train_triplets
+from files.checkpoints import load_checkpoint
+from files.io import InputError, write_json
+from files.scene_graphs import predictions_from_graphs, write_image_states
+from files.splits import Split
+from scenes.scene import SceneSet
+from vrl_model import QNetwork
+
+# Tasks of results.json -> rows of the comparison
+TITLES = {
+    "relationship": "relationship",
+    "relationship_k1": "relationship, k = 1",
+    "phrase": "phrase",
+    "predicate": "predicate, k = 1",
+    "attribute": "attribute",
+    "zero_shot_relationship": "zero-shot relationship",
+    "zero_shot_phrase": "zero-shot phrase",
+    "zero_shot_predicate": "zero-shot predicate, k = 1",
+    "zero_shot_attribute": "zero-shot attribute",
+}
+
+
+def find_checkpoint(arguments: Any) -> Path | None:
+    """The checkpoint to test: --checkpoint, else best.pt or last.pt of the output folder, None if there is none."""
+    if arguments.checkpoint:
+        return Path(arguments.checkpoint)
+    for name in ("best.pt", "last.pt"):
+        path = Path(arguments.output_dir) / name
+        if path.exists():
+            return path
+    return None
+
+
+def needed_checkpoint(arguments: Any) -> Path:
+    """As `find_checkpoint`. Raises InputError when there is none."""
+    path = find_checkpoint(arguments)
+    if path is None:
+        raise InputError(
+            f"{arguments.output_dir}: has no checkpoint (best.pt, last.pt); train first, or give --checkpoint"
+        )
+    return path
+
+
+def read_agent(path: Path) -> dict[str, Any]:
+    """A checkpoint with what --test and --predict need. Raises InputError when it is another kind of checkpoint."""
+    saved = load_checkpoint(path)
+    if not {"arguments", "description", "network"} <= saved.keys():
+        raise InputError(f"{path}: holds no agent; give best.pt or last.pt of main.py --train")
+    return saved
+
+
+def trained_network(parts: Parts, saved: dict[str, Any]) -> QNetwork:
+    """The network of a checkpoint. Raises InputError when it was trained for something else."""
+    check_description(parts, saved["description"], find_checkpoint(parts.arguments))
+    network = empty_network(parts)
+    network.load_state_dict(saved["network"])
+    return network.to(parts.device).eval()
+
+
+def test(parts: Parts, saved: dict[str, Any] | None) -> None:
+    """Score every policy of --policy; write results.json, predictions.json and image_states.pickle of the first.
+
+    With boxes of a detector every policy also walks over the annotated ones, for predicate detection; what it says
+    about annotated pairs is predicate_predictions.json. saved: the agent's checkpoint, where the agent is tested.
+    """
+    arguments, output = parts.arguments, Path(parts.arguments.output_dir)
+    network = trained_network(parts, saved) if "agent" in arguments.policy else None
+    records = Split(arguments.test_data)
+    seen = train_triplets(Split(arguments.train_data)) if Path(arguments.train_data).exists() else None
+    detections = detections_of_split(parts, arguments.test_data, arguments.detections, "test")
+    truth = make_scenes(parts, records)
+    walked = make_scenes(parts, records, detections) if detections is not None else truth
+    features, images = make_features(parts, walked, arguments.images_dir)
+    truth_features, truth_images = features, images
+    if detections is not None:
+        truth_features, truth_images = make_features(parts, truth, arguments.images_dir)
+
+    def policy(name: str, scenes: SceneSet, features: Any) -> Policy:
+        if name == "agent":
+            return make_agent(parts, network, scenes, features)
+        return frequency_policy(parts.graph) if name == "frequency" else random_policy(parts.graph, arguments.seed)
+
+    tasks: dict[str, dict[str, Any]] = {}
+    for name in dict.fromkeys(arguments.policy):
+        every = sys.maxsize if detections is None else BEST  # annotated pairs may be among the least likely ones
+        found = walk_over(parts, policy(name, walked, features), walked, images, f"{name} walks", every)
+        on_truth = found
+        if detections is not None:
+            on_truth = walk_over(
+                parts, policy(name, truth, truth_features), truth, truth_images, f"{name}, given boxes", sys.maxsize
+            )
+        if ranks.rank():
+            continue
+        merged = best(merge(found))
+        merged_truth = annotated_pairs(own_choices(merge(on_truth)), truth)
+        tasks[name] = all_scores(parts, merged, walked, merged_truth, truth, seen)
+        if len(tasks) == 1:
+            visited, pairs = steps_and_pairs(merged, walked)
+            _write_findings(parts, merged, walked, output, "predictions.json", "image_states.pickle")
+            if "predicate" in tasks[name]:
+                _write_findings(parts, merged_truth, truth, output, "predicate_predictions.json")
+    if ranks.rank():
+        return
+    first = next(iter(tasks))
+    about = {
+        "policy": first,
+        "checkpoint": str(find_checkpoint(arguments)) if network is not None else None,
+        "boxes": str(detections.path) if detections is not None else "annotated",
+        "predicates_per_pair": arguments.predicates_per_pair,
+        "attributes_per_step": arguments.attributes_per_step,
+        "images": len(records),
+        "images_skipped": len(records) - len(images),
+        "pairs": pairs,
+        "pairs_visited": visited,
+    }
+    write_json(output / "results.json", {**about, **tasks[first], "policies": tasks}, indent=2)
+    print(report(about, tasks, output))
+
+
+def all_scores(
+    parts: Parts, found: Found, scenes: SceneSet, on_truth: Found, truth: SceneSet, seen: set[tuple[str, ...]] | None
+) -> dict[str, dict[str, Any]]:
+    """Every task of results.json. on_truth: what was said about annotated pairs, of the scenes `truth`."""
+    images = np.arange(len(scenes))
+    tasks = score(found, scenes, parts.graph, images, seen)
+    if tasks["relationship"]["total"]:
+        tasks["relationship_k1"] = score(own_choices(found), scenes, parts.graph, images)["relationship"]
+        given = score(on_truth, truth, parts.graph, images, seen)
+        tasks["predicate"] = given["relationship"]
+        if seen is not None:
+            tasks["zero_shot_predicate"] = given["zero_shot_relationship"]
+    return {title: tasks[title] for title in TITLES if title in tasks}
+
+
+def report(about: dict[str, Any], tasks: dict[str, dict[str, Any]], output: Path) -> str:
+    """What --test prints: the first policy's scores, the policies side by side, what was read and written."""
+    first, pairs, k = about["policy"], about["pairs"], about["predicates_per_pair"]
+    boxes = "the annotated boxes" if about["boxes"] == "annotated" else f"the boxes of {about['boxes']}"
+    lines = [
+        f"{first}{' of ' + about['checkpoint'] if about['checkpoint'] else ''} on {about['images']} images, {boxes}, "
+        f"{'one predicate' if k == 1 else f'up to {k} predicates'} a pair; per cent:",
+        format_table({TITLES[task]: scores for task, scores in tasks[first].items()}),
+    ]
+    if len(tasks) > 1:
+        lines += ["", "Recall of the policies, per cent", comparison(tasks)]
+    lines += [
+        "",
+        f"The {first} looked at {about['pairs_visited']} of {pairs} pairs of objects "
+        f"({about['pairs_visited'] / max(pairs, 1):.0%}).",
+    ]
+    if about["images_skipped"]:
+        lines.append(f"{about['images_skipped']} images were skipped; what is annotated in them counts as missed.")
+    lines.append(
+        f"Scores: {output / 'results.json'}. What was found: {output / 'predictions.json'}; "
+        f"as graphs: {output / 'image_states.pickle'}."
+    )
+    return "\n".join(lines)
+
+
+def _write_findings(
+    parts: Parts, found: Found, scenes: SceneSet, output: Path, predictions: str, states: str | None = None
+) -> None:
+    truth, predicted = graphs(found, scenes, parts.graph, range(len(scenes)))
+    write_json(output / predictions, predictions_from_graphs(predicted))
+    if states:
+        write_image_states(output / states, truth, predicted)
+
+
+def annotated_pairs(found: Found, scenes: SceneSet) -> Found:
+    """What was said about annotated pairs, once for each annotation of the pair.
+
+    Predicate detection asks for the predicate of each annotated pair, as VRD's authors' own test does.
+    """
+    part = found.relationships
+    if not part:
+        return found
+    times = np.zeros(len(part["scene"]), dtype=np.int64)
+    starts = np.flatnonzero(np.diff(part["scene"], prepend=-1))
+    for start, rows in zip(starts, np.split(np.arange(len(times)), starts)[1:], strict=True):
+        scene = scenes[int(part["scene"][start])]
+        annotations = np.zeros((len(scene.boxes), len(scene.boxes)), dtype=np.int64)
+        np.add.at(annotations, (scene.gt_relationships[:, 0], scene.gt_relationships[:, 2]), 1)
+        times[rows] = annotations[part["subject"][rows], part["object"][rows]]
+    return found._replace(relationships={key: np.repeat(values, times) for key, values in part.items()})
+
+
+def steps_and_pairs(found: Found, scenes: SceneSet) -> tuple[int, int]:
+    """How many ordered pairs of objects the walk visited, and how many there are."""
+    visited = int((found.steps["object"] >= 0).sum()) if found.steps else 0
+    counts = [len(scenes[int(image)].boxes) for image in np.unique(found.steps["scene"])] if found.steps else []
+    return visited, sum(n * (n - 1) for n in counts)
+
+
+def comparison(tasks: dict[str, dict[str, Any]]) -> str:
+    """Recall of several policies side by side, one row a task that has ground truth."""
+    rows = [["task", *(f"{name} R@{n}" for name in tasks for n in ("50", "100"))]]
+    for task, title in TITLES.items():
+        if next(iter(tasks.values())).get(task, {}).get("total"):
+            rows.append(
+                [title, *(f"{results[task]['recall'][n]:.2f}" for results in tasks.values() for n in ("50", "100"))]
+            )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

@@ -1,0 +1,210 @@
+"""A greedy walk over images and what it says about them: the agent at test time, and its baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from engine.queues import deal, walk_lengths
+from environment import Rules, SceneGraphEnvironment
+from scenes.scene import SceneSet
+from semantic_graph import SemanticActionGraph
+from vrl_model import ActionSetMaker, Judgement, QValues, greedy
+
+BEST = 100  # phrases of an image that are kept: what recall@100 looks at
+MOST_PENDING = 2_000_000  # rows said before the best of each image are picked out
+
+Policy = Callable[[np.ndarray], Judgement]
+
+
+class Found(NamedTuple):
+    """What was said in a walk, as flat arrays; one dictionary of columns for each kind.
+
+    relationships: scene, subject, object (instances), subject_category, object_category, predicate, score, rank, step.
+    attributes: scene, subject, subject_category, attribute, score, rank, step.
+    rank: 0 for the agent's own choice, then its next best Q values of that state.
+    steps: scene, subject, object (-1: none), their categories, step.
+    """
+
+    relationships: dict[str, np.ndarray]
+    attributes: dict[str, np.ndarray]
+    steps: dict[str, np.ndarray]
+
+
+def walk(
+    policy: Policy,
+    action_sets: ActionSetMaker,
+    scenes: SceneSet,
+    graph: SemanticActionGraph,
+    rules: Rules,
+    images: Sequence[int],
+    num_slots: int = 64,
+    predicates_per_pair: int = 1,
+    attributes_per_step: int = 1,
+    maximum_choices: int = BEST,
+    progress: str | None = None,
+) -> Found:
+    """Walk greedily through `images` (indices into scenes), once each.
+
+    predicates_per_pair: 1 takes the agent's own choice, more reads the k best Q values of each visited pair;
+    attributes_per_step likewise. The score of a relationship is the policy's confidence times those of both
+    instances, of an attribute times that of its one. The BEST of each kind are kept, and of the agent's own choices
+    the `maximum_choices` best.
+    """
+    env = SceneGraphEnvironment(scenes, graph, min(num_slots, max(len(images), 1)), rules)
+    images = np.asarray(images, dtype=np.int64)
+    env.assign(deal(images, walk_lengths(scenes, images, rules), env.num_slots))
+    columns: list[list[dict[str, np.ndarray]]] = [[], [], []]
+    pending = 0
+    with tqdm(total=len(images), desc=progress, unit="image", disable=None if progress else True) as bar:
+        while env.active.any():
+            slots = np.flatnonzero(env.active)
+            states = env.states()
+            sets = action_sets(states)
+            judgement = policy(states)
+            triple = [
+                greedy(q, torch.from_numpy(allowed).to(q.device)).cpu().numpy()
+                for q, allowed in zip(judgement.q, sets, strict=True)
+            ]
+            step = env.num_steps[slots]
+            certainty = env.candidate_scores[slots, :, 0]
+            row = np.arange(len(slots))
+            s, o = states["subject"].astype(np.int64), states["object"].astype(np.int64)
+            pair = certainty[row, s] * certainty[row, o]
+            base = {"scene": states["scene"], "subject": states["subject"], "object": states["object"], "step": step}
+            base |= {key: states[key] for key in ("subject_category", "object_category")}
+            base = {key: values.copy() for key, values in base.items()}  # views would keep the whole records
+            columns[2].append(base)
+            q, certain = judgement.q, certainty[row, s]
+            for kind, name, values, confidence, allowed, weight, k in (
+                (
+                    0,
+                    "predicate",
+                    q.predicate,
+                    judgement.predicate_confidence,
+                    sets.predicate,
+                    pair,
+                    predicates_per_pair,
+                ),
+                (
+                    1,
+                    "attribute",
+                    q.attribute,
+                    judgement.attribute_confidence,
+                    sets.attribute,
+                    certain,
+                    attributes_per_step,
+                ),
+            ):
+                if values.shape[1] and k:
+                    columns[kind].append(_best(values, confidence, allowed, weight, k, name, base))
+                    pending += len(columns[kind][-1]["score"])
+            if pending > MOST_PENDING:
+                columns = [[_top(_join(part), maximum_choices)] for part in columns[:2]] + columns[2:]
+                pending = 0
+            bar.update(int(env.step(states, *triple)[1].sum()))
+    relationships, attributes, steps = (_join(parts) for parts in columns)
+    return Found(_top(relationships, maximum_choices), _top(attributes, maximum_choices), steps)
+
+
+def _best(
+    q: torch.Tensor,
+    confidence: torch.Tensor,
+    allowed: np.ndarray,
+    weight: np.ndarray,
+    k: int,
+    name: str,
+    base: dict[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+    """The k allowed actions of highest Q in each state as rows: (n, w) -> columns of up to n k rows."""
+    masked = q.masked_fill(~torch.from_numpy(allowed).to(q.device), -torch.inf)
+    best, action = masked.topk(min(k, masked.shape[1]), dim=1)
+    value = confidence.gather(1, action).cpu().numpy()
+    best, action = best.cpu().numpy(), action.cpu().numpy()
+    row, column = np.nonzero(best > -np.inf)
+    found = {key: values[row] for key, values in base.items()}
+    score = value[row, column] * weight[row]
+    return found | {name: action[row, column].astype(np.int32), "score": score, "rank": column.astype(np.int16)}
+
+
+def _join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    if not parts:
+        return {}
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def _top(found: dict[str, np.ndarray], maximum_choices: int) -> dict[str, np.ndarray]:
+    """The BEST rows of each scene, and the `maximum_choices` best of rank 0, by scene and falling score."""
+    if not found:
+        return found
+    if "attribute" in found:
+        found = _said_once(found)
+    order = np.lexsort((-found["score"], found["scene"]))
+    scene = found["scene"][order]
+    own = found["rank"][order] == 0
+    own_before = np.cumsum(own) - own
+    first = np.searchsorted(scene, scene)
+    keep = (np.arange(len(order)) - first < BEST) | (own & (own_before - own_before[first] < maximum_choices))
+    return {key: values[order[keep]] for key, values in found.items()}
+
+
+def _said_once(attributes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Attributes without repetitions: what was said of an instance at several steps keeps its best score and rank."""
+    order = np.lexsort([attributes[key] for key in ("score", "attribute", "subject", "scene")])
+    order = order[::-1]  # the best score of each first
+    named = np.stack([attributes[key][order] for key in ("scene", "subject", "attribute")])
+    first = np.flatnonzero(np.append(True, (np.diff(named) != 0).any(axis=0))[: len(order)])
+    once = {key: values[order[first]] for key, values in attributes.items()}
+    if len(first):
+        once["rank"] = np.minimum.reduceat(attributes["rank"][order], first)
+    by_step = np.lexsort((once["rank"], once["step"], once["scene"]))
+    return {key: values[by_step] for key, values in once.items()}
+
+
+def best(found: Found) -> Found:
+    """The BEST phrases of each kind of every image, and as many of the agent's own choices."""
+    return Found(_top(found.relationships, BEST), _top(found.attributes, BEST), found.steps)
+
+
+def own_choices(found: Found) -> Found:
+    """What is left of a walk when one action is taken for each state: k = 1."""
+    relationships, attributes = (
+        {key: values[part["rank"] == 0] for key, values in part.items()} if part else part
+        for part in (found.relationships, found.attributes)
+    )
+    return Found(relationships, attributes, found.steps)
+
+
+def frequency_policy(graph: SemanticActionGraph) -> Policy:
+    """The baseline that knows only how often phrases occur: P(attribute | s), P(predicate | s, o), P(object | s)."""
+    objects = np.zeros((len(graph.entities), len(graph.entities) + 1))
+    np.add.at(objects, (graph.predicate_edges[:, 0], graph.predicate_edges[:, 2]), graph.predicate_edges[:, 3])
+    objects[:, -1] = -1  # Terminal last
+
+    def judge(states: np.ndarray) -> Judgement:
+        subject, object_ = states["subject_category"], states["object_category"]
+        attribute = _distribution(graph.attribute_counts(subject))
+        predicate = _distribution(graph.predicate_counts(subject, object_))
+        return Judgement(QValues(attribute, predicate, torch.from_numpy(objects[subject])), attribute, predicate)
+
+    return judge
+
+
+def _distribution(counts: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+
+
+def random_policy(graph: SemanticActionGraph, seed: int) -> Policy:
+    """The baseline that knows nothing but the action sets."""
+    rng = np.random.default_rng(seed)
+    sizes = (len(graph.attributes), len(graph.predicates), len(graph.entities) + 1)
+
+    def judge(states: np.ndarray) -> Judgement:
+        q = QValues(*(torch.from_numpy(rng.random((len(states), size))) for size in sizes))
+        return Judgement(q, q.attribute, q.predicate)
+
+    return judge

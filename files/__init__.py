@@ -1,0 +1,1 @@
+"""The files that commands hand to each other, one module a format."""

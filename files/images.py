@@ -1,0 +1,129 @@
+"""Image files: finding them, listing them, decoding any of them to RGB pixels."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from pathlib import Path, PureWindowsPath
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from files.io import InputError
+
+EXTENSIONS = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+)
+# Nothing else is tried, whatever the file is called: some of Pillow's decoders start other programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+
+# Datasets whose images come in two folders that lie side by side.
+SIBLINGS = (("VG_100K", "VG_100K_2"), ("sg_train_images", "sg_test_images"))
+
+
+def load_image(path: str | Path) -> Image.Image:
+    """Decode an image file to a PIL image of mode RGB, as a viewer would show it.
+
+    EXIF rotation is honoured; alpha is laid on white; 16-bit and floating-point values are
+    scaled, not clipped; of several frames the first is taken. Raises InputError when the file
+    is missing, is damaged or cut off, is no image, or is as large as a decompression bomb
+    (Pillow's limit, 179 million pixels).
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; its errors are errors
+            with Image.open(path, formats=FORMATS) as image:
+                return _to_rgb(_upright(image))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such image file; check the name and the images folder") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, not an image file") from None
+    except PermissionError:
+        raise InputError(f"{path}: cannot be read (permission denied)") from None
+    except Image.UnidentifiedImageError:
+        known = ", ".join(FORMATS)
+        raise InputError(f"{path}: is not an image of a known format ({known}); convert or remove it") from None
+    except Image.DecompressionBombError:
+        raise InputError(f"{path}: has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller") from None
+    except MemoryError:
+        raise InputError(f"{path}: does not fit into memory when decoded; make it smaller") from None
+    except Exception as error:  # a damaged file can make a decoder raise almost anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: cannot be decoded ({reason}); the file is damaged or cut off, replace it") from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF orientation says. Unreadable EXIF is no reason to refuse the pixels."""
+    image.load()
+    with contextlib.suppress(Exception):
+        return ImageOps.exif_transpose(image)
+    return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):  # more than 8 bits a pixel, one channel: convert() would clip it
+        return _scale_to_8_bits(image).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB") if image.mode != "RGB" else image
+
+
+def _scale_to_8_bits(image: Image.Image) -> Image.Image:
+    """Grey values of 16 or 32 bits or floating point -> 8 bits: full scale stays white.
+
+    Full scale is 65535 for integers (a 16-bit file), 1 or 255 for floating point, or
+    the image's greatest value where that is larger.
+    """
+    values = np.nan_to_num(np.asarray(image).astype(np.float32), posinf=0, neginf=0)
+    greatest = float(values.max(initial=0))
+    scales = (1.0, 255.0) if image.mode == "F" else (65535.0,)
+    full = next((scale for scale in scales if greatest <= scale), greatest)
+    return Image.fromarray((values.clip(0) * (255 / full)).round().astype(np.uint8))
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """The image files of a folder by extension, sorted by name; not hidden ones, not those of subfolders.
+
+    (Subfolders stay out so that what a run writes below its input is never taken for input.)
+    Raises InputError when the folder is missing or holds no image.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: {'is a file, not a folder' if folder.exists() else 'no such folder'}")
+    images = sorted(p for p in folder.iterdir() if _is_image_name(p) and p.is_file())
+    if not images:
+        raise InputError(f"{folder}: holds no image ({', '.join(sorted(EXTENSIONS))}); subfolders are not searched")
+    return images
+
+
+def _is_image_name(path: Path) -> bool:
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+
+
+def find_image(images_dir: str | Path, image_name: str) -> Path:
+    """Where the image called `image_name` in the data lies.
+
+    It is looked for in `images_dir`, in the known folders that a dataset's images are divided
+    into (VG_100K and VG_100K_2, sg_train_images and sg_test_images) inside it, and beside it when
+    it is itself one of those. When it is nowhere, the path in `images_dir` is returned, and
+    `load_image` gives the error. Raises InputError for a name that would leave the folder.
+    """
+    images_dir = Path(images_dir)
+    name = PureWindowsPath(image_name)  # takes both separators, and drives: safe on every system
+    if not name.parts or name.anchor or ".." in name.parts or "\0" in image_name:
+        raise InputError(f"{image_name!r} is no image name: it must be a file inside {images_dir}; correct the data")
+    candidates = [folder / image_name for folder in image_folders(images_dir)]
+    return next((path for path in candidates if os.path.isfile(path)), candidates[0])
+
+
+def image_folders(images_dir: str | Path) -> list[Path]:
+    """The folders that may hold the images of `images_dir`, itself first, whether they are there or not (SIBLINGS)."""
+    images_dir = Path(images_dir)
+    folders = [images_dir]
+    for family in SIBLINGS:
+        around = images_dir.parent if images_dir.name in family else images_dir
+        folders += [around / folder for folder in family]
+    return folders

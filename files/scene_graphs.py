@@ -1,0 +1,297 @@
+"""Scene graphs on disk: graph JSON, image_states.pickle, and the way from one layout to another.
+
+A *graph* is a plain dict, one image:
+
+    {"image_name": str,
+     "objects":       [{"name", "x", "y", "w", "h", "score"?}],         x, y first pixel; w, h count pixels
+     "attributes":    [{"attribute", "object", "score"?, "step"?}],     "object" is an index into objects
+     "relationships": [{"predicate", "subject", "object", "score"?, "step"?}],
+     "steps"?:        [[subject, object or -1], …]}                     the agent's walk, a row a step
+
+"score" stands on what was predicted, "step" is the row of "steps" in which it was. `image_states.pickle`
+holds {"gt": [graph, …], "curr": [graph, …]}: ground truth and prediction of the same images in the same order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from files.io import InputError, read_json, read_plain_pickle, write_plain_pickle
+from files.splits import ImageRecord
+
+Graph = dict[str, Any]
+
+PICKLE_CURE = "main.py writes it after every epoch and after --test"
+Number = int | float
+
+
+class _Object(msgspec.Struct):
+    name: str
+    x: Number
+    y: Number
+    w: Number
+    h: Number
+    score: Number | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Attribute(msgspec.Struct):
+    attribute: str
+    object: int
+    score: Number | msgspec.UnsetType = msgspec.UNSET
+    step: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Relationship(msgspec.Struct):
+    predicate: str
+    subject: int
+    object: int
+    score: Number | msgspec.UnsetType = msgspec.UNSET
+    step: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Graph(msgspec.Struct):
+    image_name: str
+    objects: list[_Object]
+    attributes: list[_Attribute]
+    relationships: list[_Relationship]
+    steps: list[tuple[int, int]] | msgspec.UnsetType = msgspec.UNSET
+
+
+def checked_graph(graph: Any, where: str) -> Graph:
+    """The same graph with nothing but the layout's own keys, in their order, NumPy numbers made plain.
+
+    Raises InputError naming `where` and the item: a key missing or of the wrong type (NaN reads as null), an index
+    beyond the objects.
+    """
+    try:
+        typed = msgspec.json.decode(msgspec.json.encode(graph, enc_hook=_plain_number), type=_Graph)
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InputError(f"{where}: has the wrong shape: {error}") from None
+    count = len(typed.objects)
+
+    def check(index: int, low: int, item: str) -> None:
+        if not low <= index < count:
+            raise InputError(f"{where}: {item} names object {index}, but there are {count} objects, counted from 0")
+
+    for i, attribute in enumerate(typed.attributes):
+        check(attribute.object, 0, f"attributes[{i}]")
+    for i, edge in enumerate(typed.relationships):
+        check(edge.subject, 0, f"relationships[{i}]")
+        check(edge.object, 0, f"relationships[{i}]")
+    for i, (subject, other) in enumerate([] if typed.steps is msgspec.UNSET else typed.steps):
+        check(subject, 0, f"steps[{i}]")
+        check(other, -1, f"steps[{i}]")
+    return msgspec.json.decode(msgspec.json.encode(typed))
+
+
+def _plain_number(value: Any) -> Any:
+    if not hasattr(value, "tolist"):
+        raise TypeError(f"it holds a {type(value).__name__}")
+    return value.tolist()
+
+
+# ---------------------------------------------------------------- reading what people have
+
+
+def read_graph(path: str | Path) -> Graph:
+    """Read one scene graph: this program's layout, written by hand too, or Visual Genome's scene_graphs.json layout.
+
+    By hand much may be left out: "image_name" (""), "attributes", "relationships", an object's box (0, 0, 0, 0:
+    no box). Attributes may also stand in the object, as in Visual Genome: {"name": "dog", "attributes": ["brown"]}.
+    A list that holds one graph is that graph. Raises InputError naming file and item.
+    """
+    value = read_json(path)
+    if isinstance(value, list):
+        if len(value) != 1:
+            raise InputError(f"{path}: is a list of {len(value)} graphs; save the one to read as a file of its own")
+        value = value[0]
+    if not isinstance(value, dict) or not isinstance(value.get("objects"), list):
+        raise InputError(f'{path}: is no scene graph: it has no list "objects"; see the layout in the README')
+    things = _dicts(value, "objects", path)
+    words = [
+        {"attribute": word, "object": index}
+        for index, thing in enumerate(things)
+        for word in _list(thing, "attributes", f"{path}: objects[{index}]")
+    ]
+    graph = {
+        "image_name": value.get("image_name", f"{value['image_id']}.jpg" if "image_id" in value else ""),
+        "objects": [_with_name_and_box(thing) for thing in things],
+        "attributes": _dicts(value, "attributes", path) + words,
+        "relationships": _with_indices(_dicts(value, "relationships", path), things, path),
+    }
+    return checked_graph(graph | ({"steps": value["steps"]} if "steps" in value else {}), str(path))
+
+
+def _list(value: dict[str, Any], key: str, where: str | Path) -> list[Any]:
+    """The list under `key`; empty when there is none."""
+    items = value.get(key)
+    if not isinstance(items, list | None):
+        raise InputError(f'{where}: has the wrong shape: "{key}" must be a list')
+    return items or []
+
+
+def _dicts(value: dict[str, Any], key: str, path: str | Path) -> list[dict[str, Any]]:
+    items = _list(value, key, path)
+    if not all(isinstance(item, dict) for item in items):
+        raise InputError(f'{path}: has the wrong shape: every item of "{key}" must be a JSON object')
+    return items
+
+
+def _with_name_and_box(thing: dict[str, Any]) -> dict[str, Any]:
+    """Visual Genome has "name", or a list "names" that can be empty; by hand the box may be missing."""
+    box = {"x": 0, "y": 0, "w": 0, "h": 0}
+    names = {"name": (thing["names"] or ["unnamed"])[0]} if isinstance(thing.get("names"), list) else {}
+    return box | names | {key: value for key, value in thing.items() if value is not None}
+
+
+def _with_indices(
+    relationships: list[dict[str, Any]], things: list[dict[str, Any]], path: str | Path
+) -> list[dict[str, Any]]:
+    """Relationships by Visual Genome's subject_id and object_id get indices; others stay as they are."""
+    index_of: dict[str, int] = {}
+    for index, thing in enumerate(things):  # merged ids: other numbers that the same object has borne
+        for object_id in [thing.get("object_id"), *_list(thing, "merged_object_ids", f"{path}: objects[{index}]")]:
+            index_of.setdefault(str(object_id), index)
+    indexed = []
+    for i, edge in enumerate(relationships):
+        if "subject_id" in edge:
+            ends = {}
+            for end in ("subject", "object"):
+                object_id = edge.get(f"{end}_id")
+                if object_id is None or str(object_id) not in index_of:
+                    raise InputError(f"{path}: relationships[{i}] has {end}_id {object_id}, which no object bears")
+                ends[end] = index_of[str(object_id)]
+            edge = edge | ends
+        indexed.append(edge)
+    return indexed
+
+
+# ---------------------------------------------------------------- image_states.pickle
+
+
+def read_image_states(path: str | Path) -> dict[str, list[Graph]]:
+    """Read image_states.pickle -> {"gt": [graph, …], "curr": [graph, …]}, checked. Raises InputError."""
+    states = read_plain_pickle(path, PICKLE_CURE)
+    if not isinstance(states, dict) or not all(isinstance(states.get(key), list) for key in ("gt", "curr")):
+        raise InputError(f'{path}: is no image_states.pickle: it must hold lists "gt" and "curr"; {PICKLE_CURE}')
+    return _checked_states(states, path)
+
+
+def read_graph_folder(folder: str | Path) -> dict[str, list[Graph]]:
+    """Read gt_graph_<i>.json and curr_graph_<i>.json (made by pickle_to_files.py) -> as `read_image_states`.
+
+    Raises InputError when there is none, one of a pair is missing, or a pair is of different images.
+    """
+    folder = Path(folder)
+    found = (re.fullmatch(r"(gt|curr)_graph_(\d+)\.json", path.name) for path in folder.glob("*_graph_*.json"))
+    present = {(name[1], int(name[2])) for name in found if name}
+    if not present:
+        raise InputError(f"{folder}: has no gt_graph_<i>.json; make them with graphviz/pickle_to_files.py")
+    states: dict[str, list[Graph]] = {"gt": [], "curr": []}
+    for i in sorted({number for _, number in present}):
+        for kind, graphs in states.items():
+            graphs.append(read_graph(folder / f"{kind}_graph_{i}.json"))
+    check_same_images(states["gt"], states["curr"], str(folder))
+    return states
+
+
+def default_pickle() -> Path:
+    """image_states.pickle in the current folder, else in the repository: where main.py leaves it by default."""
+    name = Path("image_states.pickle")
+    beside = Path(__file__).resolve().parents[1] / name
+    return beside if beside.exists() and not name.exists() else name
+
+
+def write_image_states(path: str | Path, gt: Sequence[Graph], curr: Sequence[Graph]) -> None:
+    """Write image_states.pickle, atomically. Raises InputError as `checked_graph`."""
+    states = _checked_states({"gt": gt, "curr": curr}, path)
+    write_plain_pickle(path, states)
+
+
+def _checked_states(states: dict[str, Sequence[Graph]], path: str | Path) -> dict[str, list[Graph]]:
+    states = {
+        key: [checked_graph(graph, f"{path}: {key}[{i}]") for i, graph in enumerate(states[key])]
+        for key in ("gt", "curr")
+    }
+    check_same_images(states["gt"], states["curr"], str(path))
+    return states
+
+
+def check_same_images(gt: Sequence[Graph], curr: Sequence[Graph], where: str) -> None:
+    """Raises InputError unless both hold the same images in the same order."""
+    if len(gt) != len(curr):
+        raise InputError(f"{where}: has {len(gt)} ground-truth graphs but {len(curr)} predicted ones; make it again")
+    for i, (truth, found) in enumerate(zip(gt, curr, strict=True)):
+        if truth["image_name"] != found["image_name"]:
+            names = f"{truth['image_name']!r} as ground truth but {found['image_name']!r} as prediction"
+            raise InputError(f"{where}: graph {i} is of {names}; make it again")
+
+
+# ---------------------------------------------------------------- from one layout to another
+
+
+def graph_from_record(record: ImageRecord) -> Graph:
+    """The ground-truth graph of one image of a split."""
+    index_of = {thing.object_id: index for index, thing in enumerate(record.labels.objects)}
+    return {
+        "image_name": record.image_name,
+        "objects": [
+            {"name": thing.name, "x": thing.x, "y": thing.y, "w": thing.w, "h": thing.h}
+            for thing in record.labels.objects
+        ],
+        "attributes": [
+            {"attribute": word, "object": index}
+            for index, thing in enumerate(record.labels.objects)
+            for word in thing.attributes
+        ],
+        "relationships": [
+            {"predicate": edge.predicate, "subject": index_of[edge.subject_id], "object": index_of[edge.object_id]}
+            for edge in record.labels.relationships
+        ],
+    }
+
+
+def predictions_from_graphs(graphs: Iterable[Graph]) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Graphs in predictions.json's layout, by image name (see evaluation.py). What bears no score gets 1.
+
+    Ground-truth graphs in this layout keep their order and their repetitions. Raises InputError when two graphs are
+    of one image.
+    """
+    predictions: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for graph in graphs:
+        name = graph["image_name"]
+        if name in predictions:
+            raise InputError(f"two graphs are of the image {name!r}; keep one of them")
+        names = [thing["name"] for thing in graph["objects"]]
+        # Rounded: 10.333 + 20.1 - 1 is 29.433000000000003, and an overlap of exactly one half would be lost.
+        boxes = [
+            [o["x"], o["y"], round(o["x"] + o["w"] - 1, 6), round(o["y"] + o["h"] - 1, 6)] for o in graph["objects"]
+        ]
+        predictions[name] = {
+            "relationships": [
+                {
+                    "subject": names[edge["subject"]],
+                    "predicate": edge["predicate"],
+                    "object": names[edge["object"]],
+                    "subject_box": boxes[edge["subject"]],
+                    "object_box": boxes[edge["object"]],
+                    "score": edge.get("score", 1.0),
+                }
+                for edge in graph["relationships"]
+            ],
+            "attributes": [
+                {
+                    "entity": names[item["object"]],
+                    "attribute": item["attribute"],
+                    "box": boxes[item["object"]],
+                    "score": item.get("score", 1.0),
+                }
+                for item in graph["attributes"]
+            ],
+        }
+    return predictions

@@ -1,0 +1,172 @@
+"""Split files: `{train,validation,test}_data.json`, one image a line.
+
+A file is a JSON list of `{"image_name", "labels": {"image_id", "objects", "relationships"}}`.
+It is memory-mapped and cut into images when it is opened; an image is decoded when it is
+asked for, so a split of 100 000 images opens at once and takes no memory to speak of.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from files.io import InputError, atomic_write
+
+
+class ObjectRecord(msgspec.Struct):
+    """An object. x, y: first pixel; w, h: pixels, so the last pixel is x + w - 1, y + h - 1."""
+
+    object_id: int
+    x: int | float
+    y: int | float
+    w: int | float
+    h: int | float
+    name: str
+    attributes: list[str] = []
+
+
+class RelationshipRecord(msgspec.Struct):
+    """(subject, predicate, object); the ids are `object_id`s of the same image."""
+
+    relationship_id: int
+    predicate: str
+    subject_id: int
+    object_id: int
+
+
+class Labels(msgspec.Struct):
+    """The annotations of one image."""
+
+    image_id: int
+    objects: list[ObjectRecord]
+    relationships: list[RelationshipRecord]
+
+
+class ImageRecord(msgspec.Struct):
+    """One item of a split file."""
+
+    image_name: str
+    labels: Labels
+
+
+class Split(Sequence[ImageRecord]):
+    """The images of a split file, decoded one by one as they are asked for."""
+
+    def __init__(self, path: str | Path):
+        """Raises InputError when the file is missing or is not a JSON list."""
+        self.path = Path(path)
+        self._items = _raw_items(self.path)
+        self._decoder = msgspec.json.Decoder(ImageRecord)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> ImageRecord:
+        """The image at `index`. Raises InputError naming the file and the item when it is malformed."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        raw = self._items[index]
+        index = index + len(self) if index < 0 else index
+        try:
+            record = self._decoder.decode(raw)
+        except msgspec.ValidationError as error:
+            raise InputError(f"{self.path}: item {index}: {error}; make the file with create_graph.py") from None
+        except UnicodeDecodeError:
+            raise InputError(f"{self.path}: item {index}: is not UTF-8 text; save the file as UTF-8") from None
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise InputError(f"{self.path}: item {index}: {error}") from None
+        _check_references(self.path, index, record)
+        return record
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        return (self[index] for index in range(len(self)))
+
+    def __reduce__(self) -> tuple:
+        # A worker process opens the file itself: the mapping cannot be sent to it.
+        return Split, (self.path,)
+
+
+def _raw_items(path: Path) -> list[msgspec.Raw]:
+    """The undecoded items of a JSON list; they are slices of the mapped file."""
+    cure = "make it with create_graph.py"
+    try:
+        with open(path, "rb") as file:
+            buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {cure}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, not a split file; {cure}") from None
+    except ValueError:  # mmap refuses an empty file
+        raise InputError(f"{path}: is empty; {cure}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {cure}") from None
+    try:
+        return msgspec.json.decode(buffer, type=list[msgspec.Raw])
+    except msgspec.ValidationError:
+        raise InputError(f"{path}: is not a list of images; {cure}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: is not valid JSON: {error}; is the file cut off? {cure}") from None
+
+
+def _check_references(path: Path, index: int, record: ImageRecord) -> None:
+    ids = {item.object_id for item in record.labels.objects}
+    for relationship in record.labels.relationships:
+        for end in (relationship.subject_id, relationship.object_id):
+            if end not in ids:
+                raise InputError(
+                    f"{path}: item {index}: relationship {relationship.relationship_id} names object {end}, "
+                    "which the image does not have; make the file with create_graph.py"
+                )
+
+
+@contextmanager
+def open_split(path: str | Path) -> Iterator[Callable[[bytes], None]]:
+    """Write a split file, atomically. Yields a function that adds images, as JSON with `,` between them."""
+    with atomic_write(path) as file:
+        separator = b"[\n"
+
+        def add(text: bytes) -> None:
+            nonlocal separator
+            file.write(separator)
+            file.write(text)
+            separator = b",\n"
+
+        yield add
+        file.write(b"\n]\n" if separator == b",\n" else b"[]\n")
+
+
+def write_split(path: str | Path, records: Iterable[ImageRecord]) -> int:
+    """Write records, one a line, atomically. Returns how many there were."""
+    count = 0
+    with open_split(path) as add:
+        for record in records:
+            add(msgspec.json.encode(record))
+            count += 1
+    return count
+
+
+def divide(count: int, train: int | None, validation: int | None, test: int | None, seed: int) -> list[np.ndarray]:
+    """Shuffle `count` images and cut them into train, validation and test: three sorted (k,) index arrays.
+
+    None asks for the default. A full-size Visual Genome (108 077 images) has 5 000 images for
+    validation, 5 000 for test and the rest for training, as in the paper; a smaller set has the
+    same proportions, and at least one image in each part. Raises InputError when more is asked
+    for than there is.
+    """
+    share = 0 if count < 3 else min(5000, max(1, round(count * 5000 / 108_077)))
+    validation = share if validation is None else validation
+    test = share if test is None else test
+    train = count - validation - test if train is None else train
+    if train < 0 or train + validation + test > count:
+        raise InputError(
+            f"{max(train, 0)} training, {validation} validation and {test} test images are asked for, but there are "
+            f"{count}; use smaller --num_train, --num_validation, --num_test"
+        )
+    order = np.random.default_rng(seed).permutation(count)
+    parts = np.split(order[: train + validation + test], [train, train + validation])
+    return [np.sort(part) for part in parts]

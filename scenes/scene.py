@@ -1,0 +1,170 @@
+"""One image as the agent's environment sees it: the instances it walks over, and what is annotated.
+
+The instances come from the annotations (training, and tests on ground-truth boxes) or from a
+detections file. Everything is in vocabulary indices and arrays; names stay in the split files.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from boxes import from_xywh, iou
+from boxes import neighbours as neighbour_matrix
+from files.detections import DetectionsFile, map_classes, select
+from files.splits import ImageRecord
+from semantic_graph import SemanticActionGraph
+
+AMBIGUITY_MARGIN = 0.1  # C(s): categories at most this far below the best one (Liang et al. 2017, section 3.3)
+OVERLAP_THRESHOLD = 0.5  # IoU from which an instance counts as a ground-truth object
+
+
+@dataclass
+class Scene:
+    """An image's n instances and its m annotated objects. Boxes: inclusive corners, pixels."""
+
+    image_name: str
+    boxes: np.ndarray  # (n, 4) float32
+    candidates: np.ndarray  # (n, k) int32: C(s), categories an instance may bear, best first, padded -1
+    candidate_scores: np.ndarray  # (n, k) float32: the detector's confidence in each, padded 0
+    neighbours: np.ndarray  # (n, n) bool: N(s)
+    gt_categories: np.ndarray  # (m,) int32
+    gt_overlaps: np.ndarray  # (m, n) bool: IoU >= 0.5, whatever the category
+    gt_attributes: np.ndarray  # (t, 2) int32: object, attribute
+    gt_relationships: np.ndarray  # (r, 3) int32: subject, predicate, object
+
+
+@dataclass
+class Instances:
+    """The boxes to walk over in one image: fields as in `Scene`."""
+
+    boxes: np.ndarray
+    candidates: np.ndarray
+    candidate_scores: np.ndarray
+
+
+def annotated_instances(record: ImageRecord, graph: SemanticActionGraph, exact: bool = False) -> Instances:
+    """Every annotated object of a known category, with confidence 1."""
+    objects = record.labels.objects
+    categories = np.array([graph.entity_index(o.name, exact) for o in objects], dtype=np.int32).reshape(-1)
+    xywh = np.array([(o.x, o.y, o.w, o.h) for o in objects], dtype=np.float64).reshape(-1, 4)
+    known = categories >= 0
+    return Instances(
+        boxes=from_xywh(xywh[known]).astype(np.float32),
+        candidates=categories[known, None],
+        candidate_scores=np.ones((int(known.sum()), 1), dtype=np.float32),
+    )
+
+
+class DetectedInstances:
+    """The instances of a detections file, in the graph's categories.
+
+    threshold: boxes whose best known category scores less are left out; at most `maximum`
+    boxes an image, best first. `ambiguity_aware`: keep every category within 0.1 of the best.
+    """
+
+    def __init__(
+        self,
+        detections: DetectionsFile,
+        graph: SemanticActionGraph,
+        threshold: float = 0.005,
+        maximum: int = 500,
+        ambiguity_aware: bool = True,
+        class_map: Mapping[str, str] | None = None,
+    ) -> None:
+        self.detections = detections
+        self.entity_of_class, self.unknown_classes = map_classes(detections.classes, graph, class_map)
+        self.threshold = threshold
+        self.maximum = maximum
+        self.width = None if ambiguity_aware else 1
+
+    def __call__(self, image_name: str) -> Instances:
+        if image_name not in self.detections:
+            return Instances(np.zeros((0, 4), np.float32), np.zeros((0, 1), np.int32), np.zeros((0, 1), np.float32))
+        found = select(self.detections[image_name], self.entity_of_class, self.threshold, self.maximum)
+        kept = (found.candidates >= 0) & (found.scores >= found.scores[:, :1] - AMBIGUITY_MARGIN - 1e-6)
+        width = self.width or max(1, int(kept.sum(axis=1).max(initial=1)))
+        candidates = np.where(kept, found.candidates, -1)[:, :width].astype(np.int32)
+        scores = np.where(kept, found.scores, 0)[:, :width].astype(np.float32)
+        return Instances(found.boxes, candidates, scores)
+
+
+def make_scene(
+    record: ImageRecord,
+    instances: Instances,
+    graph: SemanticActionGraph,
+    neighbour_factor: float = 0.5,
+    exact: bool = False,
+) -> Scene:
+    """The scene of one image. Annotations of words that the graph does not know are left out."""
+    objects = record.labels.objects
+    categories = np.array([graph.entity_index(o.name, exact) for o in objects], dtype=np.int32).reshape(-1)
+    known = categories >= 0
+    number = np.where(known, np.cumsum(known) - 1, -1)  # of each object among those that stay
+    gt_boxes = from_xywh(np.array([(o.x, o.y, o.w, o.h) for o in objects], dtype=np.float64).reshape(-1, 4)[known])
+    attributes = [(number[i], graph.attribute_index(a, exact)) for i, o in enumerate(objects) for a in o.attributes]
+    index = {o.object_id: number[i] for i, o in enumerate(objects)}
+    relationships = [
+        (index[r.subject_id], graph.predicate_index(r.predicate, exact), index[r.object_id])
+        for r in record.labels.relationships
+    ]
+    gt_attributes = np.array(attributes, dtype=np.int32).reshape(-1, 2)
+    gt_relationships = np.array(relationships, dtype=np.int32).reshape(-1, 3)
+    return Scene(
+        image_name=record.image_name,
+        boxes=instances.boxes,
+        candidates=instances.candidates,
+        candidate_scores=instances.candidate_scores,
+        neighbours=neighbour_matrix(instances.boxes, neighbour_factor),
+        gt_categories=categories[known],
+        gt_overlaps=iou(gt_boxes[:, None], instances.boxes[None]) >= OVERLAP_THRESHOLD,
+        gt_attributes=gt_attributes[(gt_attributes >= 0).all(axis=1)],
+        gt_relationships=gt_relationships[(gt_relationships >= 0).all(axis=1)],
+    )
+
+
+class SceneSet(Sequence):
+    """The scenes of a split, built when first asked for; the most recent `keep` stay in memory.
+
+    detected: where the instances come from; None walks over the annotated objects.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[ImageRecord],
+        graph: SemanticActionGraph,
+        detected: DetectedInstances | None = None,
+        neighbour_factor: float = 0.5,
+        exact: bool = False,
+        keep: int = 20_000,
+    ) -> None:
+        self.records = records
+        self.graph = graph
+        self.detected = detected
+        self.neighbour_factor = neighbour_factor
+        self.exact = exact
+        self.keep = keep
+        self._scenes: OrderedDict[int, Scene] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def instances(self, index: int) -> Instances:
+        """The boxes of image `index`: what features are computed for."""
+        record = self.records[index]
+        if self.detected is not None:
+            return self.detected(record.image_name)
+        return annotated_instances(record, self.graph, self.exact)
+
+    def __getitem__(self, index: int) -> Scene:
+        scene = self._scenes.pop(index, None)
+        if scene is None:
+            record = self.records[index]
+            scene = make_scene(record, self.instances(index), self.graph, self.neighbour_factor, self.exact)
+        self._scenes[index] = scene
+        if len(self._scenes) > self.keep:
+            self._scenes.popitem(last=False)
+        return scene

@@ -1,0 +1,267 @@
+"""data/download.py against a server on 127.0.0.1 that can resume, and can misbehave."""
+
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+
+import pytest
+
+from data import download
+from data.download import COLLECTIONS, Collection, Source, main
+from files.io import InputError
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+class Server:
+    """Serves `files`; the dictionaries say how it misbehaves for a path."""
+
+    def __init__(self):
+        self.files: dict[str, bytes] = {}
+        self.cut: dict[str, list[int]] = {}  # bytes after which successive requests break off
+        self.announced: dict[str, int] = {}  # a Content-Length other than the true one
+        self.status: dict[str, list[int]] = {}  # statuses of successive requests
+        self.ranges = True
+        self.requests: list[tuple[str, str | None]] = []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                server.answer(self)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def answer(self, handler):
+        name = handler.path.lstrip("/")
+        wanted = handler.headers.get("Range")
+        self.requests.append((name, wanted))
+        handler.close_connection = True
+        statuses = self.status.get(name, [])
+        status = statuses.pop(0) if statuses else 200 if name in self.files else 404
+        if status != 200:
+            handler.send_error(status)
+            return
+        data, etag = self.files[name], f'"{hash(self.files[name])}"'
+        first = 0
+        if wanted and self.ranges and handler.headers.get("If-Range", etag) == etag:
+            first = int(wanted.removeprefix("bytes=").rstrip("-"))
+            if first >= len(data):
+                handler.send_response(416)
+                handler.send_header("Content-Range", f"bytes */{len(data)}")
+                handler.send_header("Content-Length", "0")
+                handler.end_headers()
+                return
+            handler.send_response(206)
+            handler.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
+        else:
+            handler.send_response(200)
+        handler.send_header("ETag", etag)
+        handler.send_header("Content-Length", str(self.announced.get(name, len(data) - first)))
+        handler.end_headers()
+        cuts = self.cut.get(name, [])
+        end = first + cuts.pop(0) if cuts else len(data)
+        handler.wfile.write(data[first:end])
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+
+
+@pytest.fixture
+def sources(monkeypatch, tmp_path):
+    """A small collection: an archive that is unpacked flat, one with folders, and a plain file."""
+    files = (Source("http://x/flat.zip", "flat"), Source("http://x/tree.zip", "tree"), Source("http://x/words.txt"))
+    monkeypatch.setitem(COLLECTIONS, "vrd", Collection(files, tmp_path, "http://the.page/"))
+    monkeypatch.setattr(download.time, "sleep", lambda _: None)
+
+
+FILES = {
+    "flat.zip": zipped({"inner/objects.json": b"[1]", "predicates.json": b"[2]"}),
+    "tree.zip": zipped({"VG_100K/1.jpg": b"pixels" * 1000, "VG_100K/2.jpg": b"more"}),
+    "words.txt": b"man,woman\n" * 500,
+}
+
+
+def run(server, folder):
+    return main(["vrd", "--base_url", server.url, "--output", str(folder)])
+
+
+def test_fetches_unpacks_and_does_not_fetch_again(server, sources, tmp_path, capsys):
+    server.files = dict(FILES)
+    assert run(server, tmp_path) == 0
+    assert (tmp_path / "objects.json").read_bytes() == b"[1]"
+    assert (tmp_path / "VG_100K" / "1.jpg").read_bytes() == b"pixels" * 1000
+    assert (tmp_path / "words.txt").read_bytes() == FILES["words.txt"]
+    assert not list(tmp_path.glob("*.zip"))
+    assert not list(tmp_path.glob("*.part*"))
+    before = len(server.requests)
+    assert run(server, tmp_path) == 0
+    assert len(server.requests) == before
+    assert "is there already" in capsys.readouterr().out
+    (tmp_path / "predicates.json").unlink()
+    assert run(server, tmp_path) == 0
+    assert [name for name, _ in server.requests[before:]] == ["flat.zip"], "what was deleted is fetched again"
+    assert (tmp_path / "predicates.json").read_bytes() == b"[2]"
+
+
+def test_a_broken_transfer_is_resumed_at_its_byte(server, sources, tmp_path):
+    server.files = dict(FILES)
+    server.cut["words.txt"] = [1000, 500]
+    assert run(server, tmp_path) == 0
+    assert [wanted for name, wanted in server.requests if name == "words.txt"] == [None, "bytes=1000-", "bytes=1500-"]
+    assert (tmp_path / "words.txt").read_bytes() == FILES["words.txt"]
+
+
+def test_a_later_run_goes_on_with_the_part(server, sources, tmp_path, capsys):
+    server.files = dict(FILES)
+    server.cut["words.txt"] = [700] + [0] * download.ATTEMPTS
+    assert run(server, tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "broke off" in error
+    assert "run this again to go on" in error
+    assert error.count("\n") == 1
+    assert (tmp_path / "words.txt.part").stat().st_size == 700
+    assert not (tmp_path / "words.txt").exists()
+    server.requests.clear()
+    assert run(server, tmp_path) == 0
+    assert server.requests == [("words.txt", "bytes=700-")]
+    assert (tmp_path / "words.txt").read_bytes() == FILES["words.txt"]
+
+
+def test_a_part_of_another_version_is_not_gone_on_with(server, sources, tmp_path):
+    server.files = dict(FILES)
+    server.cut["words.txt"] = [700] + [0] * download.ATTEMPTS
+    run(server, tmp_path)
+    server.files["words.txt"] = b"new words\n" * 500
+    assert run(server, tmp_path) == 0
+    assert (tmp_path / "words.txt").read_bytes() == b"new words\n" * 500
+
+
+def test_a_server_that_cannot_resume_starts_over(server, sources, tmp_path):
+    server.files, server.ranges = dict(FILES), False
+    server.cut["words.txt"] = [1000]
+    assert run(server, tmp_path) == 0
+    assert (tmp_path / "words.txt").read_bytes() == FILES["words.txt"]
+
+
+def test_a_part_that_was_already_whole(server, sources, tmp_path):
+    server.files = dict(FILES)
+    (tmp_path / "words.txt.part").write_bytes(FILES["words.txt"])
+    assert run(server, tmp_path) == 0
+    assert (tmp_path / "words.txt").read_bytes() == FILES["words.txt"]
+
+
+def test_a_part_longer_than_the_file_is_thrown_away(server, sources, tmp_path):
+    server.files = dict(FILES)
+    (tmp_path / "words.txt.part").write_bytes(b"x" * 9000)
+    assert run(server, tmp_path) == 0
+    assert (tmp_path / "words.txt").read_bytes() == FILES["words.txt"]
+
+
+def test_a_length_that_is_never_reached_is_an_error(server, sources, tmp_path, capsys):
+    server.files, server.ranges = dict(FILES), False
+    server.announced["words.txt"] = len(FILES["words.txt"]) + 10
+    assert run(server, tmp_path) == 2
+    assert "broke off" in capsys.readouterr().err
+    assert not (tmp_path / "words.txt").exists()
+
+
+def test_a_shorter_announced_length_breaks_the_archive_not_the_user(server, sources, tmp_path, capsys):
+    server.files = dict(FILES)
+    server.announced["flat.zip"] = 40
+    assert run(server, tmp_path) == 2
+    assert "not a whole zip archive" in capsys.readouterr().err
+    assert not (tmp_path / "flat.zip").exists()
+    assert not (tmp_path / "objects.json").exists()
+
+
+def test_a_host_that_moved_says_what_to_do_by_hand(server, sources, tmp_path, capsys):
+    server.files = {name: data for name, data in FILES.items() if name != "tree.zip"}
+    assert run(server, tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "404" in error
+    assert "By hand: find tree.zip through http://the.page/" in error
+    assert error.count("\n") == 1
+    (tmp_path / "tree.zip").write_bytes(FILES["tree.zip"])  # as the message says
+    assert run(server, tmp_path) == 0
+    assert (tmp_path / "VG_100K" / "2.jpg").read_bytes() == b"more"
+
+
+def test_a_busy_server_is_asked_again(server, sources, tmp_path):
+    server.files = dict(FILES)
+    server.status["words.txt"] = [503, 503]
+    assert run(server, tmp_path) == 0
+
+
+def test_a_page_in_place_of_an_archive(server, sources, tmp_path, capsys):
+    server.files = FILES | {"flat.zip": b"<html>We have moved</html>"}
+    assert run(server, tmp_path) == 2
+    assert "not a whole zip archive" in capsys.readouterr().err
+
+
+def test_a_damaged_archive_is_removed_and_leaves_no_broken_file(server, sources, tmp_path, capsys):
+    data = bytearray(zipped({"a.json": bytes(range(256)) * 40}))
+    data[60:70] = b"\x00" * 10
+    server.files = FILES | {"flat.zip": bytes(data)}
+    assert run(server, tmp_path) == 2
+    assert "was removed" in capsys.readouterr().err
+    assert not (tmp_path / "a.json").exists()
+    assert not (tmp_path / "flat.zip").exists()
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "/etc/evil.txt", "a/../../evil.txt", "..\\evil.txt", "C:\\evil.txt"])
+@pytest.mark.parametrize("flat", [True, False])
+def test_names_that_lead_out_of_the_folder_are_refused(tmp_path, name, flat):
+    with (
+        zipfile.ZipFile(BytesIO(zipped({"fine.txt": b"1", name: b"2"}))) as archive,
+        pytest.raises(InputError, match="outside"),
+    ):
+        download.unpack(archive, tmp_path, flat)
+    assert not list(tmp_path.iterdir())
+
+
+def test_links_in_an_archive_are_refused(tmp_path):
+    link = zipfile.ZipInfo("link")
+    link.external_attr = 0o120777 << 16
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    with zipfile.ZipFile(buffer) as archive, pytest.raises(InputError, match="outside"):
+        download.unpack(archive, tmp_path, False)
+
+
+def test_no_server_at_all(sources, tmp_path, capsys):
+    assert main(["vrd", "--base_url", "http://127.0.0.1:9", "--output", str(tmp_path)]) == 2
+    assert "no connection" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_made(sources, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["vrd", "--output", str(tmp_path / "file" / "below")]) == 2
+    assert "cannot be made" in capsys.readouterr().err
+
+
+def test_every_collection_names_real_addresses():
+    for collection in COLLECTIONS.values():
+        names = [source.name for source in collection.sources]
+        assert len(set(names)) == len(names)
+        assert all(source.url.startswith(("http://", "https://")) for source in collection.sources)

@@ -1,0 +1,140 @@
+"""Training as its user sees it: what it says, what it writes, what it refuses to call trained."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_run import SMALL, World, world
+
+from engine.loop import slots_per_transition
+from files.checkpoints import load_checkpoint
+from learning_curve import draw_learning_curves
+from main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> World:
+    return world(tmp_path_factory.getbasetemp())
+
+
+def train(made: World, output: Path, *more: str) -> int:
+    return main(["--train", *made.files(output), *SMALL, "--num_epochs", "2", *more])
+
+
+@pytest.fixture(scope="module")
+def run(made, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("with_events") / "run"
+    assert train(made, output, "--tensorboard") == 0
+    return output
+
+
+def rows(output: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((output / "log.csv").open()))
+
+
+def test_it_ends_with_what_was_made_and_where(made, tmp_path, capsys):
+    handlers = [signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)]
+    assert train(made, tmp_path) == 0
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert [line.split(":")[0] for line in lines if line.startswith("epoch ")] == ["epoch 1", "epoch 2"]
+    transitions = sum(int(row["transitions"]) for row in rows(tmp_path))
+    updates = load_checkpoint(tmp_path / "last.pt")["trainers"][0]["updates"]
+    assert f"Trained 2 epochs: {transitions} transitions, {updates} updates" in lines[-1]
+    assert str(tmp_path) in lines[-1]
+    for name in ("best.pt", "last.pt", "log.csv", "learning_curve.png", "image_states.pickle"):
+        assert name in lines[-1]
+        assert (tmp_path / name).exists()
+    assert said.err == "", "no bar where the output is no terminal"
+    assert [signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)] == handlers, "Ctrl-C is as before"
+
+
+def test_a_bar_on_a_terminal(made, tmp_path):
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))
+    command = [sys.executable, str(ROOT / "main.py"), "--train", *made.files(tmp_path), *SMALL, "--num_epochs", "3"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=end, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    os.close(end)
+    said = b""
+    while True:
+        try:
+            said += os.read(terminal, 10_000)
+        except OSError:  # the other end is closed
+            break
+    assert process.wait() == 0
+    text = said.decode()
+    assert "epoch 3/3" in text
+    assert "validation" in text
+    (shown, *_) = [part for part in text.split("\r") if "transitions/s" in part]
+    for word in ("epoch", "ε ", "reward ", "loss ", "transitions/s", "<"):  # 00:01<00:03: gone and left
+        assert word in shown
+
+
+def test_tensorboard_events_are_what_the_log_says(run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    log = rows(run)
+    made = np.cumsum([int(row["transitions"]) for row in log]).tolist()
+    for name in ("reward", "loss", "loss_predicate", "epsilon", "validation_relationship_R50"):
+        scalars = events.Scalars(f"epoch/{name}")
+        assert [event.step for event in scalars] == made
+        assert [event.value for event in scalars] == pytest.approx([float(row[name]) for row in log], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "slots"),
+    [(1, 64, 64), (400, 64, 64), (1024, 64, 128), (3780, 64, 192), (100_000, 64, 192), (3780, 256, 256), (48, 2, 6)],
+)
+def test_images_walked_over_side_by_side(images, batch_size, slots):
+    """Up to three times the batch size, where each slot has eight images or more."""
+    assert batch_size * slots_per_transition(images, batch_size) == slots
+
+
+def test_no_events_unless_asked_for(made):
+    assert not (made.run / "tensorboard").exists()
+
+
+def test_events_go_on_where_the_run_does(made, run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert train(made, run, "--tensorboard", "--num_epochs", "3", "--resume") == 0
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    steps = [event.step for event in events.Scalars("epoch/loss")]
+    assert steps == np.cumsum([int(row["transitions"]) for row in rows(run)]).tolist()
+    assert len(steps) == 3
+
+
+def test_a_split_too_small_to_learn_from_is_told(made, tmp_path, capsys):
+    most = ["--replay_buffer_minimum_number_samples", "19000"]
+    assert train(made, tmp_path, *most) != 0
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
+    assert "nothing was learned" in line
+    assert "lower --replay_buffer_minimum_number_samples" in line
+    assert said.out.count("nothing learned yet") == 2
+    assert "loss 0" not in said.out
+    assert [row["loss"] for row in rows(tmp_path)] == ["", ""], "not measured"
+    assert not (tmp_path / "best.pt").exists(), "an agent that learned nothing is not the best"
+    draw_learning_curves([tmp_path / "log.csv"], tmp_path / "drawn.png")
+
+    assert train(made, tmp_path, *most, "--resume") != 0
+    again = capsys.readouterr().err
+    assert again == said.err

@@ -1,0 +1,296 @@
+"""Checkpoints: what goes in comes out; anything else is refused in one line; going on is as if never stopped."""
+
+import copy
+import itertools
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from small_world import image, make_agent, scene_set, street_graph
+from tqdm import tqdm
+
+from engine.loop import Trainer
+from environment import Rules, SceneGraphEnvironment
+from files.checkpoints import load_checkpoint, save_checkpoint
+from files.io import InputError
+from q_learning import Learner, LearningOptions, epsilon_at
+from replay_memory import ReplayMemory
+
+
+def same(a, b):
+    """Whether two nested values are the same to the bit."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, torch.Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    return type(a) is type(b) and a == b
+
+
+# Files --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": 1, "b": [1.5, "x", None, True], "c": {"d": []}},
+        {"tensor": torch.arange(6.0).view(2, 3), "half": torch.zeros(2, dtype=torch.bfloat16)},
+        {"flags": np.array([True, False]), "bytes": np.arange(5, dtype=np.uint8), "none": np.zeros((0, 3), np.float32)},
+        {"wide": np.array([2**60, -1]), "one": np.array(3.5), "turned": np.arange(6).reshape(2, 3).T},
+        {"optimizer": {"state": {0: {"square_avg": torch.ones(2)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}},
+        {1: "number as a key"},
+    ],
+)
+def test_what_goes_in_comes_out(tmp_path, value):
+    save_checkpoint(tmp_path / "x.pt", value)
+    loaded = load_checkpoint(tmp_path / "x.pt")
+    assert loaded.pop("format").startswith("vrl checkpoint")
+    assert same(loaded, value)
+
+
+def test_it_is_written_and_read_without_pickled_code(tmp_path):
+    save_checkpoint(tmp_path / "x.pt", {"a": np.ones(3)})
+    assert torch.load(tmp_path / "x.pt", weights_only=True)["format"]
+    torch.save({"format": "vrl checkpoint 1", "a": os.getcwd}, tmp_path / "evil.pt")
+    with pytest.raises(InputError, match=r"evil\.pt: is not a checkpoint"):
+        load_checkpoint(tmp_path / "evil.pt")
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello\n",
+        b"PK\x03\x04 cut off",
+        pickle.dumps({"format": "vrl checkpoint 1"}),
+        pickle.dumps([1, 2]),
+        b"\x80\x02" + bytes(range(200)),
+        b"\x80\x02a.",  # a pickle that asks for what is not there
+        b"\x80\x02K\x01R.",
+        b"\x89PNG\r\n\x1a\n" + b"\0" * 100,
+        b'{"json": 1}',
+    ],
+)
+def test_a_file_of_something_else_is_one_line(tmp_path, content):
+    path = tmp_path / "last.pt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"last\.pt: .*train first: python main\.py --train") as error:
+        load_checkpoint(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_checkpoint_of_another_version_is_told(tmp_path):
+    torch.save({"format": "vrl checkpoint 1", "network": {}}, tmp_path / "last.pt")
+    with pytest.raises(InputError, match=r"last\.pt: was written by another version of main\.py; train first"):
+        load_checkpoint(tmp_path / "last.pt")
+
+
+@pytest.mark.parametrize("content", [{"format": "another"}, {"no": "format"}, [1], 3, torch.zeros(2)])
+def test_a_torch_file_of_something_else_is_one_line(tmp_path, content):
+    torch.save(content, tmp_path / "last.pt")
+    with pytest.raises(InputError, match=r"is not a checkpoint of main\.py"):
+        load_checkpoint(tmp_path / "last.pt")
+
+
+def test_a_damaged_checkpoint_is_one_line(tmp_path):
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {"a": torch.arange(3000.0), "b": np.arange(500)})
+    whole = path.read_bytes()
+    for length in (1, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError) as error:
+            load_checkpoint(path)
+        assert str(path) in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_or_a_folder_is_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"no\.pt: no such file; train first"):
+        load_checkpoint(tmp_path / "no.pt")
+    with pytest.raises(InputError, match="is a folder"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_crash_while_writing_leaves_the_old_file(tmp_path):
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {"a": 1})
+    with pytest.raises(Exception, match=r"(?i)pickle"):
+        save_checkpoint(path, {"a": lambda: None})
+    assert load_checkpoint(path)["a"] == 1
+    assert os.listdir(tmp_path) == ["last.pt"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    from files import io as formats
+
+    def on_full_disk(descriptor, mode, encoding=None):
+        os.close(descriptor)
+        return open("/dev/full", mode, buffering=0)
+
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {"a": 1})
+    monkeypatch.setattr(formats, "open", on_full_disk, raising=False)
+    with pytest.raises(InputError, match="disk is full"):
+        save_checkpoint(path, {"a": torch.zeros(100_000)})
+    assert load_checkpoint(path)["a"] == 1
+
+
+# Going on -----------------------------------------------------------------------------------------
+
+
+def make_trainer(**options):
+    """A small training run on nine images."""
+    graph = street_graph()
+    rng = np.random.default_rng(1)
+    records = []
+    for i in range(9):
+        boxes = rng.integers(1, 50, (int(rng.integers(1, 6)), 4)).tolist()
+        objects = [(graph.entities[rng.integers(3)], box, graph.attributes[rng.integers(4)]) for box in boxes]
+        relationships = [(0, graph.predicates[rng.integers(4)], len(boxes) - 1)]
+        records.append(image(objects, relationships, f"{i}.jpg"))
+    scenes = scene_set(graph, records)
+    torch.manual_seed(0)
+    agent = make_agent(graph, scenes, category_dimension=4, dropout=0.2)
+    optimizer = torch.optim.RMSprop(agent.network.parameters(), lr=0.01)
+    learning = LearningOptions(
+        **{
+            "batch_size": 8,
+            "replay_buffer_minimum_number_samples": 16,
+            "target_update_frequency": 3,
+            "double_dqn": True,
+            "seed": 4,
+        }
+        | options
+    )
+    env = SceneGraphEnvironment(scenes, graph, 4, Rules())
+    learner = Learner(agent, copy.deepcopy(agent.network), optimizer, learning)
+    return Trainer(env, learner, ReplayMemory(40, 4, env.dtype))
+
+
+class Enough(Exception):
+    pass
+
+
+def train(trainer, epochs, stop_after=None, begun=False):
+    """Train until `epochs` are done, or until `stop_after` pauses have been made; the epochs' sums."""
+    pauses, rows = 0, []
+
+    def pause():
+        nonlocal pauses
+        pauses += 1
+        if pauses == stop_after:
+            raise Enough
+
+    while trainer.epoch < epochs:
+        if not begun:
+            trainer.begin_epoch(np.arange(9))
+        begun = False
+        with tqdm(disable=True) as bar:
+            trainer.run_epoch(epsilon_at(trainer.epoch, rate=0.3), bar, pause)
+        row = trainer.sums.row()
+        rows.append({key: value for key, value in row.items() if "second" not in key})
+    return rows
+
+
+def everything(trainer):
+    """All that a checkpoint holds of a run."""
+    learner = trainer.learner
+    return {
+        "network": learner.agent.network.state_dict(),
+        "target": learner.target_network.state_dict(),
+        "optimizer": learner.optimizer.state_dict(),
+        "trainer": trainer.state_dict(),
+    }
+
+
+def outcome(trainer):
+    """What must be the same however often a run was interrupted."""
+    content = everything(trainer)
+    content["trainer"]["sums"][2] = 0.0  # seconds
+    return content
+
+
+@pytest.mark.parametrize("stop_after", [1, 7, 20])
+def test_going_on_is_the_same_as_never_having_stopped(tmp_path, stop_after):
+    whole = make_trainer()
+    rows = train(whole, 3)
+
+    first = make_trainer()
+    with pytest.raises(Enough):
+        train(first, 3, stop_after)
+    save_checkpoint(tmp_path / "last.pt", everything(first))
+    done = first.epoch
+
+    second = make_trainer()
+    torch.manual_seed(99)  # whatever else has happened in the new process
+    saved = load_checkpoint(tmp_path / "last.pt")
+    second.learner.agent.network.load_state_dict(saved["network"])
+    second.learner.target_network.load_state_dict(saved["target"])
+    second.learner.optimizer.load_state_dict(saved["optimizer"])
+    second.load_state_dict(saved["trainer"])
+    assert train(second, 3, begun=True) == rows[done:]
+    assert same(outcome(second), outcome(whole))
+
+
+def test_a_seed_makes_a_run_repeatable():
+    runs, rows = [], []
+    for seed in (4, 4, 5):
+        runs.append(make_trainer(seed=seed))
+        rows.append(train(runs[-1], 2))
+    assert rows[0] == rows[1]
+    assert same(outcome(runs[0]), outcome(runs[1]))
+    assert rows[0] != rows[2]
+
+
+def test_an_epoch_walks_over_every_image_once():
+    trainer = make_trainer()
+    ended = []
+    step = trainer.env.step
+
+    def counted(states, *triple):
+        rewards, done = step(states, *triple)
+        ended.extend(states["scene"][done].tolist())
+        return rewards, done
+
+    trainer.env.step = counted
+    train(trainer, 1)
+    first = ended.copy()
+    train(trainer, 2)
+    assert sorted(first) == sorted(ended[9:]) == list(range(9))
+    assert ended[9:] != first  # in another order
+
+
+@pytest.mark.parametrize(("samples", "minimum"), [(1.0, 16), (2.5, 16), (1.0, 10**6)])
+def test_as_many_updates_as_transitions_ask_for(samples, minimum):
+    trainer = make_trainer(samples_per_transition=samples, replay_buffer_minimum_number_samples=minimum)
+    (row,) = train(trainer, 1)
+    owed = int(row["transitions"] * samples / 8)
+    updates = trainer.learner.updates
+    if minimum > 100:
+        assert updates == 0
+    else:
+        assert owed - int(16 * samples / 8) - 1 <= updates <= owed
+    assert trainer.credit < 8
+
+
+def test_transitions_lie_in_the_memory_as_they_happened():
+    trainer = make_trainer(replay_buffer_minimum_number_samples=10**6)
+    trainer.memory = ReplayMemory(400, 4, trainer.env.dtype)
+    train(trainer, 1)
+    for slot, added in enumerate(trainer.memory.added):
+        memory = trainer.memory.memory[slot, :added]
+        assert memory["done"][-1]
+        for now, then in itertools.pairwise(memory):
+            if not now["done"]:  # what follows a transition is where the next one begins
+                assert now["next_state"].tobytes() == then["state"].tobytes()
+            else:
+                assert now["state"]["scene"] != then["state"]["scene"]
+        assert (memory["reward"][:, 2] != 0).all()
+        assert ((memory["reward"] == 0) == (memory["action"] == -1)).all()

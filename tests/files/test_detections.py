@@ -1,0 +1,235 @@
+"""Detections files: what is read is what was written; what is wrong is named."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from files.detections import (
+    Detections,
+    from_flat,
+    map_classes,
+    read_class_map,
+    read_detections,
+    select,
+    write_detections,
+)
+from files.io import InputError
+from semantic_graph import SemanticActionGraph
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "vrd"
+
+
+def two_images() -> dict[str, Detections]:
+    return {
+        "b.jpg": Detections(
+            np.array([[0, 0, 9.5, 19.25], [5, 5, 5, 5]], np.float32),
+            np.array([[2, 0], [1, -1]]),
+            np.array([[0.6, 0.55], [0.1, 0]], np.float32),
+        ),
+        "a/ü.jpg": Detections.empty(),
+    }
+
+
+def write_json(path: Path, value) -> Path:
+    path.write_text(json.dumps(value))
+    return path
+
+
+def same(a: Detections, b: Detections) -> bool:
+    pairs = ((a.boxes, b.boxes), (a.candidates, b.candidates), (a.scores, b.scores))
+    return all(x.dtype == y.dtype and np.array_equal(x, y) for x, y in pairs)
+
+
+@pytest.mark.parametrize("ending", ["json", "h5"])
+def test_what_is_written_is_read_back(tmp_path, ending):
+    path = tmp_path / f"detections.{ending}"
+    images = two_images()
+    assert write_detections(path, ["cat", "dog", "naïve"], iter(images.items())) == 2
+    file = read_detections(path)
+    assert file.classes == ["cat", "dog", "naïve"]
+    assert list(file) == list(images)
+    assert len(file) == 2
+    assert "b.jpg" in file
+    assert "c.jpg" not in file
+    assert all(same(file[name], images[name]) for name in images)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]  # no temporary file is left
+
+
+@given(st.data())
+@settings(max_examples=25, deadline=None)
+def test_flat_arrays_become_candidates_best_first(data):
+    rows = data.draw(
+        st.lists(st.lists(st.tuples(st.integers(0, 9), st.sampled_from([0.1, 0.5, 0.9])), min_size=1, max_size=4))
+    )
+    flat = [pair for row in rows for pair in row]
+    boxes = np.zeros((len(rows), 4))
+    found = from_flat(boxes, [len(row) for row in rows], [c for c, _ in flat], [s for _, s in flat])
+    for i, row in enumerate(rows):
+        wanted = sorted(row, key=lambda pair: -pair[1])  # stable, as the array must be
+        assert [c for c in found.candidates[i] if c >= 0] == [c for c, _ in wanted]
+        assert found.scores[i, : len(row)].tolist() == np.float32([s for _, s in wanted]).tolist()
+
+
+def test_json_with_names_numbers_and_other_scores(tmp_path):
+    box = {"category": "cat", "score": 0.4, "bbox": [1, 2, 3, 4], "scores": {"dog": 0.5, "cat": 0.4}}
+    file = read_detections(write_json(tmp_path / "d.json", {"a.jpg": [box], "b.jpg": []}))
+    assert file.classes == ["cat", "dog"]
+    assert file["a.jpg"].candidates.tolist() == [[1, 0]]  # the better score leads
+    assert file["a.jpg"].scores.tolist() == [pytest.approx([0.5, 0.4])]
+    assert file["b.jpg"].boxes.shape == (0, 4)
+
+    numbered = {"classes": ["x", "y"], "images": {"a.jpg": [{"category": 1, "score": 1, "bbox": [0, 0, 1, 1]}]}}
+    file = read_detections(write_json(tmp_path / "d.json", numbered), default_classes=["ignored"])
+    assert file.classes == ["x", "y"]
+    assert file["a.jpg"].candidates.tolist() == [[1]]
+
+
+def test_real_detections_with_the_datasets_own_numbers():
+    if not SHARED.is_dir():
+        pytest.skip("the VRD data is not at hand")
+    names = json.loads((SHARED / "objects.json").read_text())
+    file = read_detections(SHARED / "detections_test.json", default_classes=names)
+    assert len(file) == 500
+    assert file.classes == names
+    assert file.dropped == 0
+    first = file["3845770407_1a8cd41230_b.jpg"]
+    assert first.boxes[0].tolist() == [272, 213, 562, 890]
+    assert names[first.candidates[1, 0]] == names[26]
+
+
+def test_boxes_without_a_pixel_are_left_out_and_counted(tmp_path, capsys):
+    boxes = [[5, 5, 5, 5], [5, 5, 4, 9], [9, 9, 1, 1]]
+    items = [{"category": "a", "score": 0.5, "bbox": box} for box in boxes]
+    file = read_detections(write_json(tmp_path / "d.json", {"a.jpg": items}))
+    assert file.dropped == 2
+    assert file["a.jpg"].boxes.tolist() == [[5, 5, 5, 5]]
+    assert "left out 2 boxes" in capsys.readouterr().err
+
+
+GOOD = {"category": "cat", "score": 0.5, "bbox": [0, 0, 9, 9]}
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ([GOOD, GOOD | {"score": 1.5}], ["a.jpg", "box 1", "1.5", "between 0 and 1"]),
+        ([GOOD | {"score": -0.1}], ["a.jpg", "box 0", "-0.1"]),
+        ([GOOD | {"bbox": [0, 0, 1e300, 9]}], ["a.jpg", "box 0", "finite"]),
+        ([GOOD | {"bbox": [0, 0, 9]}], ["a.jpg", "$[0].bbox"]),
+        ([GOOD | {"category": None}], ["a.jpg", "$[0].category"]),
+        ([GOOD | {"category": 3}], ["a.jpg", "box 0", "category 3"]),
+        ([GOOD | {"category": 10**30}], ["a.jpg"]),
+        ([GOOD | {"scores": {"dog": 7}}], ["a.jpg", "box 0", "7"]),
+        ({"boxes": []}, ["a.jpg", "array"]),
+    ],
+)
+def test_a_bad_box_is_refused_by_file_image_and_box(tmp_path, image, words):
+    path = write_json(tmp_path / "d.json", {"fine.jpg": [GOOD], "a.jpg": image})
+    with pytest.raises(InputError) as error:
+        read_detections(path)
+    assert all(word in str(error.value) for word in [str(path), *words])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"a": NaN}', b"\xff", b'{"a.jpg": [{"category": "x"}]}'])
+def test_what_is_no_detections_json_is_refused(tmp_path, content):
+    path = tmp_path / "d.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"d\.json"):
+        read_detections(path)
+
+
+def test_names_outside_the_files_own_classes_and_bad_numbers_are_refused(tmp_path):
+    path = write_json(tmp_path / "d.json", {"classes": ["dog"], "images": {"a.jpg": [GOOD]}})
+    with pytest.raises(InputError, match="'cat'"):
+        read_detections(path)
+    path = write_json(tmp_path / "d.json", {"classes": ["dog"], "images": {"a.jpg": [GOOD | {"category": 1}]}})
+    with pytest.raises(InputError, match="category 1; there are 1"):
+        read_detections(path)
+
+
+def test_endings_and_missing_files(tmp_path):
+    for name in ("d.txt", "d"):
+        with pytest.raises(InputError, match=r"\.json or \.h5"):
+            write_detections(tmp_path / name, [], {})
+        with pytest.raises(InputError, match=r"\.json or \.h5"):
+            read_detections(tmp_path / name)
+    for name in ("d.json", "d.h5"):
+        with pytest.raises(InputError, match="no such file"):
+            read_detections(tmp_path / name)
+
+
+def damage(path: Path, key: str, value) -> None:
+    with h5py.File(path, "r+") as file:
+        del file[key]
+        if value is not None:
+            file[key] = value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("boxes", None, ["'boxes'"]),
+        ("boxes", np.zeros((2, 5), np.float32), ["boxes"]),
+        ("boxes", np.array([[0, 0, 1, 1], [0, np.nan, 1, 1]]), ["b.jpg", "box 1", "finite"]),
+        ("scores", np.array([0.6, np.nan, 0.1], np.float32), ["b.jpg", "box 0", "nan"]),
+        ("scores", np.zeros(2, np.float32), ["scores"]),
+        ("candidates", np.array([2, 0, 3]), ["b.jpg", "box 1", "category 3", "3 classes"]),
+        ("candidates", np.array([2, 0, -1]), ["b.jpg", "box 1", "category -1"]),
+        ("image_offsets", np.array([0, 2]), ["image_offsets"]),
+        ("candidate_offsets", np.array([0, 3, 3]), ["b.jpg", "box 1", "no category"]),
+        ("classes", np.zeros(3), ["'classes'"]),
+    ],
+)
+def test_a_damaged_hdf5_file_is_refused(tmp_path, key, value, words):
+    path = tmp_path / "d.h5"
+    write_detections(path, ["a", "b", "c"], two_images())
+    damage(path, key, value)
+    with pytest.raises(InputError) as error:
+        read_detections(path)
+    assert all(word in str(error.value) for word in [str(path), *words])
+
+
+def test_a_cut_off_hdf5_file_is_refused(tmp_path):
+    path = tmp_path / "d.h5"
+    write_detections(path, ["a", "b", "c"], two_images())
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(InputError, match="not an HDF5 file"):
+        read_detections(path)
+
+
+def test_classes_are_mapped_by_alias_groups_and_by_a_class_map(tmp_path):
+    aliases = {"man": "person", "tele": "tv"}
+    graph = SemanticActionGraph(["person", "sofa", "tv"], [], [], np.zeros((0, 3)), np.zeros((0, 4)), aliases)
+    indices, unmapped = map_classes(["Man", "tvmonitor", "couch", "boat"], graph)
+    assert indices.tolist() == [0, -1, -1, -1]
+    assert unmapped == ["tvmonitor", "couch", "boat"]
+    class_map = read_class_map(write_json(tmp_path / "map.json", {"tvmonitor": "tv", "couch": "sofa"}))
+    indices, unmapped = map_classes(["Man", "tvmonitor", "couch", "boat"], graph, class_map)
+    assert indices.tolist() == [0, 2, 1, -1]
+    assert unmapped == ["boat"]
+    with pytest.raises(InputError, match="'spaceship'"):
+        map_classes(["couch"], graph, {"couch": "spaceship"})
+    with pytest.raises(InputError, match=r"map\.json"):
+        read_class_map(write_json(tmp_path / "map.json", {"couch": 3}))
+
+
+def test_select_keeps_what_the_graph_knows():
+    found = Detections(
+        np.arange(16, dtype=np.float32).reshape(4, 4),
+        np.array([[0, 1, 2], [3, -1, -1], [1, 0, -1], [2, 1, -1]]),
+        np.array([[0.5, 0.45, 0.4], [0.9, 0, 0], [0.7, 0.6, 0], [0.8, 0.004, 0]], np.float32),
+    )
+    # classes 0 and 1 are one entity; class 2 has no counterpart
+    mapped = select(found, np.array([5, 5, -1, 6]), threshold=0.005)
+    assert mapped.candidates.tolist() == [[6], [5], [5]]
+    assert mapped.scores[:, 0].tolist() == pytest.approx([0.9, 0.7, 0.5])
+    assert mapped.boxes[:, 0].tolist() == [4, 8, 0]
+    assert len(select(found, np.array([5, 5, -1, 6]), maximum=1)) == 1
+    assert len(select(found, np.array([-1, -1, -1, -1]))) == 0
+    assert len(select(Detections.empty(), np.array([0]))) == 0

@@ -1,0 +1,188 @@
+"""Every kind of image file decodes to the RGB pixels a viewer shows; every bad one gives one clear line."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from files.images import find_image, list_images, load_image
+from files.io import InputError
+
+RED, GREEN, WHITE = (255, 0, 0), (0, 128, 0), (255, 255, 255)
+
+
+def quarters() -> Image.Image:
+    """A 40 x 20 picture: red on the left, green on the right."""
+    image = Image.new("RGB", (40, 20), RED)
+    image.paste(GREEN, (20, 0, 40, 20))
+    return image
+
+
+def close_to(pixel: tuple[int, ...], expected: tuple[int, ...], tolerance: int = 12) -> bool:
+    return np.abs(np.subtract(pixel, expected)).max() <= tolerance
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.mpo", "a.png", "a.webp", "a.gif", "a.bmp", "a.tif", "a.ppm"])
+def test_colours_survive_every_format(tmp_path: Path, name: str) -> None:
+    quarters().save(tmp_path / name)
+    image = load_image(tmp_path / name)
+    assert image.mode == "RGB"
+    assert image.size == (40, 20)
+    assert close_to(image.getpixel((5, 10)), RED)
+    assert close_to(image.getpixel((35, 10)), GREEN)
+
+
+def test_the_name_does_not_decide_the_format(tmp_path: Path) -> None:
+    quarters().save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / "a.jpg")
+    assert load_image(tmp_path / "a.jpg").getpixel((0, 0)) == RED
+
+
+@pytest.mark.parametrize(
+    ("orientation", "size", "where_red_is"),
+    [
+        (1, (40, 20), (5, 10)),
+        (2, (40, 20), (35, 10)),
+        (3, (40, 20), (35, 10)),
+        (6, (20, 40), (10, 5)),
+        (8, (20, 40), (10, 35)),
+    ],
+)
+def test_exif_rotation(tmp_path: Path, orientation: int, size: tuple[int, int], where_red_is: tuple[int, int]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    quarters().save(tmp_path / "a.jpg", exif=exif, quality=95)
+    image = load_image(tmp_path / "a.jpg")
+    assert image.size == size
+    assert close_to(image.getpixel(where_red_is), RED, 20)
+
+
+def test_unreadable_exif_leaves_the_pixels(tmp_path: Path) -> None:
+    quarters().save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff garbage")
+    assert close_to(load_image(tmp_path / "a.jpg").getpixel((5, 10)), RED)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_laid_on_white(tmp_path: Path, mode: str) -> None:
+    image = Image.new("RGBA", (4, 1), (0, 0, 0, 0))
+    image.putpixel((1, 0), (0, 0, 0, 255))
+    image.putpixel((2, 0), (0, 0, 0, 128))
+    image.convert(mode).save(tmp_path / "a.png")
+    pixels = [load_image(tmp_path / "a.png").getpixel((x, 0)) for x in range(4)]
+    assert pixels[0] == WHITE
+    if mode != "P":
+        assert pixels[1] == (0, 0, 0)
+        assert close_to(pixels[2], (127, 127, 127), 1)
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
+    values = np.array([[0, 257 * 10, 257 * 128, 65535]], np.uint16)
+    for name in ("a.png", "a.tif"):
+        Image.fromarray(values).save(tmp_path / name)
+        assert np.asarray(load_image(tmp_path / name))[0, :, 0].tolist() == [0, 10, 128, 255]
+    Image.fromarray(values.astype(np.int32)).save(tmp_path / "b.tif")
+    assert np.asarray(load_image(tmp_path / "b.tif"))[0, :, 0].tolist() == [0, 10, 128, 255]
+
+
+@pytest.mark.parametrize("full", [1.0, 255.0, 4000.0])
+def test_floating_point_is_scaled(tmp_path: Path, full: float) -> None:
+    values = np.array([[0, 0.2 * full, full, np.nan, -full]], np.float32)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    assert np.asarray(load_image(tmp_path / "a.tif"))[0, :, 0].tolist() == [0, 51, 255, 0, 0]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "CMYK", "YCbCr"])
+def test_other_modes_become_rgb(tmp_path: Path, mode: str) -> None:
+    name = "a.jpg" if mode in ("CMYK", "YCbCr") else "a.png"
+    Image.new("RGB", (8, 8), WHITE).convert(mode).save(tmp_path / name)
+    image = load_image(tmp_path / name)
+    assert image.mode == "RGB"
+    assert close_to(image.getpixel((4, 4)), WHITE, 3)
+
+
+def test_first_frame_of_an_animation(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, GREEN)]
+    for name in ("a.gif", "a.webp", "a.png", "a.tif"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        assert close_to(load_image(tmp_path / name).getpixel((4, 4)), RED)
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def decompression_bomb() -> bytes:
+    """A PNG file of 10 000 million pixels in a hundred bytes."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(b"")) + png_chunk(b"IEND", b"")
+
+
+def bad_files(folder: Path) -> dict[str, str]:
+    """Bad files in `folder` -> a part of the line that each must give."""
+    quarters().resize((400, 200)).save(folder / "whole.jpg")
+    quarters().resize((400, 200)).save(folder / "whole.png")
+    (folder / "cut.jpg").write_bytes((folder / "whole.jpg").read_bytes()[:-200])
+    (folder / "cut.png").write_bytes((folder / "whole.png").read_bytes()[:100])
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_text("<html>404 not found</html>")
+    (folder / "postscript.jpg").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n")
+    (folder / "bomb.png").write_bytes(decompression_bomb())
+    (folder / "folder.jpg").mkdir()
+    return {
+        "cut.jpg": "damaged or cut off",
+        "cut.png": "damaged or cut off",
+        "empty.jpg": "is not an image",
+        "text.jpg": "is not an image",
+        "postscript.jpg": "is not an image",
+        "bomb.png": "pixels; make it smaller",
+        "folder.jpg": "is a folder",
+        "missing.jpg": "no such image file",
+        "x" * 300 + ".jpg": "too long",
+    }
+
+
+def test_bad_files_give_one_line_that_names_them(tmp_path: Path) -> None:
+    for name, part in bad_files(tmp_path).items():
+        with pytest.raises(InputError) as error:
+            load_image(tmp_path / name)
+        line = str(error.value)
+        assert str(tmp_path / name) in line
+        assert part in line
+        assert "\n" not in line
+
+
+def test_list_images(tmp_path: Path) -> None:
+    for name in ("b.JPG", "a.png", ".hidden.jpg", "notes.txt", "sub/c.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "folder.png").mkdir()
+    assert [p.name for p in list_images(tmp_path)] == ["a.png", "b.JPG"]
+    with pytest.raises(InputError, match="no such folder"):
+        list_images(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="not a folder"):
+        list_images(tmp_path / "a.png")
+    with pytest.raises(InputError, match="holds no image"):
+        list_images(tmp_path / "folder.png")
+
+
+def test_find_image_in_the_two_folders_of_visual_genome(tmp_path: Path) -> None:
+    for name in ("VG_100K/1.jpg", "VG_100K_2/2.jpg", "photos/a/3.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    for images_dir in (tmp_path, tmp_path / "VG_100K", tmp_path / "VG_100K_2"):
+        assert find_image(images_dir, "1.jpg") == tmp_path / "VG_100K" / "1.jpg"
+        assert find_image(images_dir, "2.jpg") == tmp_path / "VG_100K_2" / "2.jpg"
+        assert find_image(images_dir, "9.jpg") == images_dir / "9.jpg"
+    assert find_image(tmp_path / "photos", "a/3.jpg").is_file()
+    assert not find_image(tmp_path / "photos", "1.jpg").is_file()  # no sibling of a folder of another name
+
+
+@pytest.mark.parametrize("name", ["", "/etc/passwd", "../x.jpg", "a/../../x.jpg", "..\\x.jpg", "C:\\x.jpg", "a\0.jpg"])
+def test_find_image_never_leaves_the_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="no image name"):
+        find_image(tmp_path, name)

@@ -1,0 +1,65 @@
+"""Reading and writing files: what is wrong is one line, what was there before stays."""
+
+import errno
+import os
+
+import pytest
+
+from files import io as formats
+from files.io import InputError, atomic_write, read_json, write_json
+
+
+@pytest.mark.parametrize("text", [b'{"a": 1}', b'\xef\xbb\xbf{"a": 1}'], ids=["plain", "byte order mark"])
+def test_utf8_with_and_without_a_byte_order_mark(tmp_path, text):
+    (tmp_path / "a.json").write_bytes(text)
+    assert read_json(tmp_path / "a.json", dict[str, int]) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"a": 1}'.encode("utf-16"), "looks like UTF-16"),
+        ('{"a": 1}'.encode("utf-16-le"), "looks like UTF-16"),
+        ('{"ü": 1}'.encode("latin-1"), "not UTF-8 text at byte"),
+        (b'\xef\xbb\xbf{"a": x}', "byte 9"),  # counted with the mark, as an editor counts
+        (b'{"a": ', "cut off"),
+        (b'{"a": NaN}', "NaN is no JSON number"),
+        (b'{"a": "1"}', "Expected `int`, got `str` - at `$[...]`"),
+    ],
+)
+def test_what_is_wrong_with_a_json_file_is_said(tmp_path, text, said):
+    (tmp_path / "a.json").write_bytes(text)
+    with pytest.raises(InputError) as error:
+        read_json(tmp_path / "a.json", dict[str, int])
+    message = str(error.value).removeprefix(str(tmp_path))
+    assert said in message
+    assert message.startswith("/a.json: ")
+    assert "\n" not in message
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "a.json", tmp_path / ("n" * 300), "/proc/none/a.json", tmp_path):
+        with pytest.raises(InputError, match=r"cannot be written .*; choose another"):
+            write_json(path, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    write_json(path, 1)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(formats.os, "fsync", full)
+    with pytest.raises(InputError, match="the disk is full; the previous file"):
+        write_json(path, 2)
+    assert path.read_text() == "1\n"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_errors_of_the_callers_own_work_stay_what_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "a"):
+        (tmp_path / "other").read_text()
+    assert list(tmp_path.iterdir()) == []

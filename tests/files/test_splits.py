@@ -1,0 +1,154 @@
+"""Split files: written, opened lazily, refused when they are wrong; and how images are divided."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from files.io import InputError
+from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord, Split, divide, write_split
+
+
+def record(number: int) -> ImageRecord:
+    objects = [ObjectRecord(7, 1, 2, 30, 40, "man", ["tall"]), ObjectRecord(9, 5.5, 6, 7, 8, "café")]
+    return ImageRecord(f"{number}.jpg", Labels(number, objects, [RelationshipRecord(3, "on", 7, 9)]))
+
+
+def test_what_is_written_is_read(tmp_path):
+    path = tmp_path / "train_data.json"
+    assert write_split(path, (record(number) for number in range(5))) == 5
+    split = Split(path)
+    assert len(split) == 5
+    assert list(split) == [record(number) for number in range(5)]
+    assert split[-1] == record(4)
+    assert split[1:3] == [record(1), record(2)]
+    with pytest.raises(IndexError):
+        split[5]
+
+
+def test_the_file_is_the_documented_json_one_image_a_line(tmp_path):
+    path = tmp_path / "train_data.json"
+    write_split(path, [record(1), record(2)])
+    lines = path.read_text().splitlines()
+    assert (lines[0], len(lines), lines[-1]) == ("[", 4, "]")
+    assert json.loads(path.read_text())[0] == {
+        "image_name": "1.jpg",
+        "labels": {
+            "image_id": 1,
+            "objects": [
+                {"object_id": 7, "x": 1, "y": 2, "w": 30, "h": 40, "name": "man", "attributes": ["tall"]},
+                {"object_id": 9, "x": 5.5, "y": 6, "w": 7, "h": 8, "name": "café", "attributes": []},
+            ],
+            "relationships": [{"relationship_id": 3, "predicate": "on", "subject_id": 7, "object_id": 9}],
+        },
+    }
+    assert type(Split(path)[0].labels.objects[0].x) is int
+
+
+def test_any_json_layout_is_read(tmp_path):
+    path = tmp_path / "train_data.json"
+    write_split(path, [record(1), record(2)])
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=3, sort_keys=True))
+    assert list(Split(path)) == [record(1), record(2)]
+
+
+def test_an_empty_split(tmp_path):
+    write_split(tmp_path / "x.json", [])
+    assert list(Split(tmp_path / "x.json")) == []
+
+
+def test_a_worker_process_can_have_a_split(tmp_path):
+    write_split(tmp_path / "x.json", [record(1)])
+    assert pickle.loads(pickle.dumps(Split(tmp_path / "x.json")))[0] == record(1)
+
+
+def test_a_failure_while_writing_leaves_the_old_file(tmp_path):
+    write_split(tmp_path / "x.json", [record(1)])
+
+    def failing():
+        yield record(2)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_split(tmp_path / "x.json", failing())
+    assert list(Split(tmp_path / "x.json")) == [record(1)]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "is empty"),
+        (b'{"a": 1}', "not a list of images"),
+        (b'[{"image_name": "a"', "cut off"),
+        (b"hello", "not valid JSON"),
+    ],
+)
+def test_a_file_that_is_no_list_is_refused_when_opened(tmp_path, text, message):
+    path = tmp_path / "x.json"
+    path.write_bytes(text)
+    with pytest.raises(InputError, match=message):
+        Split(path)
+
+
+def test_missing_files_and_folders(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        Split(tmp_path / "x.json")
+    with pytest.raises(InputError, match="is a folder"):
+        Split(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda item: item.pop("image_name"), "item 1: .*image_name"),
+        (lambda item: item["labels"]["objects"][0].update(x="3"), r"item 1: .*objects\[0\]\.x"),
+        (lambda item: item["labels"]["relationships"][0].update(subject_id=8), "item 1: relationship 3 names object 8"),
+        (lambda item: item["labels"].update(objects=None), "item 1: Expected `array`"),
+    ],
+)
+def test_a_wrong_image_is_named_when_it_is_asked_for(tmp_path, change, message):
+    path = tmp_path / "x.json"
+    write_split(path, [record(0), record(1)])
+    items = json.loads(path.read_text())
+    change(items[1])
+    path.write_text(json.dumps(items))
+    split = Split(path)
+    assert split[0] == record(0)
+    with pytest.raises(InputError, match=message):
+        split[1]
+
+
+# Dividing ---------------------------------------------------------------------------------------
+
+
+def test_the_full_size_set_has_the_papers_split():
+    assert [len(part) for part in divide(108_077, None, None, None, 0)] == [98_077, 5_000, 5_000]
+
+
+def test_a_smaller_set_has_the_same_proportions():
+    assert [len(part) for part in divide(10_808, None, None, None, 0)] == [9_808, 500, 500]
+    assert [len(part) for part in divide(3, None, None, None, 0)] == [1, 1, 1]
+    assert [len(part) for part in divide(2, None, None, None, 0)] == [2, 0, 0]
+
+
+@given(st.integers(0, 300), st.integers(0, 50), st.integers(0, 50), st.integers(0, 5))
+def test_parts_are_disjoint_sorted_and_repeatable(count, validation, test, seed):
+    if validation + test > count:
+        with pytest.raises(InputError, match="--num_train"):
+            divide(count, None, validation, test, seed)
+        return
+    parts = divide(count, None, validation, test, seed)
+    assert [len(part) for part in parts] == [count - validation - test, validation, test]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(count))
+    assert all((np.diff(part) > 0).all() for part in parts)
+    assert all((a == b).all() for a, b in zip(parts, divide(count, None, validation, test, seed), strict=True))
+
+
+def test_a_number_of_training_images():
+    assert [len(part) for part in divide(60, 40, 0, 20, 1)] == [40, 0, 20]
+    with pytest.raises(InputError, match="61 training"):
+        divide(60, 61, 0, 0, 0)
