@@ -204,7 +204,8 @@ def run_script(script: str, *arguments: object, **options: object) -> subprocess
 SLOW = """
 import sys, time
 from pathlib import Path
-XX, test_feature_cache
+import test_feature_cache
+from scenes import feature_cache, features
 feature_cache._SHARD_BYTES = 1  # a shard an image
 forward = features.ImageEmbedding.forward
 def slowly(self, batch):
