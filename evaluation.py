@@ -1,4 +1,4 @@
-"""Scoring of any system's relationships and attributes, by name: recall@N by VRD's protocol (see recall.py).
+"""Scoring of any system's relationships and attributes, by name: recall@N by VRD's protocol (metrics/vrd.py).
 
     python evaluation.py --predictions predictions.json --ground_truth data/data_samples/test_data.json
 
@@ -12,54 +12,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import chain
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
-from files.io import InputError, decode_json, read_json, reports_input_errors, write_json
+from files.io import InputError, reports_input_errors, write_json
+from files.predictions import PhrasesOfImages, prediction_scenes, read_predictions, truth_scenes
 from files.splits import ImageRecord, Split
-from recall import Phrases, Scenes, evaluate_arrays
-
-Box = tuple[float, float, float, float]
-
-
-class PredictedRelationship(msgspec.Struct, gc=False):
-    """One predicted triplet: names, boxes as inclusive corners (x1, y1, x2, y2), a confidence."""
-
-    subject: str
-    predicate: str
-    object: str
-    subject_box: Box
-    object_box: Box
-    score: float
-
-
-class PredictedAttribute(msgspec.Struct, gc=False):
-    """One predicted attribute of the entity in a box."""
-
-    entity: str
-    attribute: str
-    box: Box
-    score: float
-
-
-class ImagePredictions(msgspec.Struct, forbid_unknown_fields=True):
-    """What is predicted for one image."""
-
-    relationships: list[PredictedRelationship] = []
-    attributes: list[PredictedAttribute] = []
-
-
-def read_predictions(path: str | Path) -> dict[str, ImagePredictions]:
-    """Read predictions.json: `{image_name: {"relationships": […], "attributes": […]}}`.
-
-    Raises InputError naming the file, the image and the item.
-    """
-    images = read_json(path, dict[str, msgspec.Raw], "write it with main.py --test, or see the layout in the README")
-    return {name: decode_json(raw, f"{path}: image {name!r}", ImagePredictions) for name, raw in images.items()}
+from metrics.vrd import evaluate_arrays
 
 
 def train_triplets(records: Iterable[ImageRecord]) -> set[tuple[str, ...]]:
@@ -106,7 +66,7 @@ def evaluate(
 
 
 def unseen_rows(
-    truth: Scenes, train_triplets: Collection[tuple[str, ...]], vocabulary: Mapping[str, int]
+    truth: PhrasesOfImages, train_triplets: Collection[tuple[str, ...]], vocabulary: Mapping[str, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """(relationships,) and (attributes,) bool: which ground-truth phrases the training split never has."""
     seen = {tuple(vocabulary.get(name, -1) for name in names) for names in train_triplets}
@@ -114,122 +74,6 @@ def unseen_rows(
         np.array([tuple(row) not in seen for row in part.labels.tolist()], dtype=bool) for part in truth
     )
     return relationships, attributes
-
-
-class _Columns:
-    """Rows of names and boxes, gathered flat for one `Phrases`."""
-
-    def __init__(self, vocabulary: dict[str, int], labels: int, boxes: int) -> None:
-        self.vocabulary, self.shape = vocabulary, (labels, boxes)
-        self.image: list[int] = []
-        self.labels: list[int] = []
-        self.boxes: list[float] = []
-        self.scores: list[float] = []
-
-    def extend(self, image: int, names: Iterable[str], boxes: Iterable[Box], scores: Sequence[float]) -> None:
-        """One row a score, its names and boxes in a row. A name that is new gets the next number of the vocabulary."""
-        number, vocabulary = self.vocabulary.setdefault, self.vocabulary
-        self.image += [image] * len(scores)
-        self.labels += [number(name, len(vocabulary)) for name in names]
-        self.boxes += chain.from_iterable(boxes)
-        self.scores += scores
-
-    def phrases(self) -> Phrases:
-        labels, boxes = self.shape
-        return Phrases(
-            np.array(self.image, dtype=np.int64),
-            np.array(self.labels, dtype=np.int64).reshape(-1, labels),
-            np.array(self.boxes, dtype=np.float64).reshape(-1, boxes, 4),
-            np.array(self.scores, dtype=np.float64),
-        )
-
-
-def truth_scenes(
-    records: Iterable[ImageRecord], vocabulary: dict[str, int], source: str = "ground truth"
-) -> tuple[dict[str, int], Scenes]:
-    """Ground truth as arrays, numbering images and names. Returns ({image name: number}, scenes).
-
-    Raises InputError when an image is there twice.
-    """
-    images: dict[str, int] = {}
-    relationships, attributes = _Columns(vocabulary, 3, 2), _Columns(vocabulary, 2, 1)
-    for record in records:
-        if record.image_name in images:
-            raise InputError(f"{source}: image {record.image_name!r} is there twice; keep one of them")
-        image = images[record.image_name] = len(images)
-        things = {thing.object_id: thing for thing in record.labels.objects}
-        edges = [
-            (things[edge.subject_id], edge.predicate, things[edge.object_id]) for edge in record.labels.relationships
-        ]
-        marks = [(thing, attribute) for thing in record.labels.objects for attribute in thing.attributes]
-        relationships.extend(
-            image,
-            (name for subject, predicate, other in edges for name in (subject.name, predicate, other.name)),
-            (_corners(thing) for subject, _, other in edges for thing in (subject, other)),
-            [0.0] * len(edges),
-        )
-        attributes.extend(
-            image,
-            (name for thing, attribute in marks for name in (thing.name, attribute)),
-            (_corners(thing) for thing, _ in marks),
-            [0.0] * len(marks),
-        )
-    return images, Scenes(relationships.phrases(), attributes.phrases())
-
-
-def _corners(thing: Any) -> Box:
-    return thing.x, thing.y, thing.x + thing.w - 1, thing.y + thing.h - 1
-
-
-def prediction_scenes(
-    predictions: Mapping[str, Any], images: Mapping[str, int], vocabulary: dict[str, int], source: str = "predictions"
-) -> Scenes:
-    """Predictions of the images that have a number, as arrays; names that are new get a number in the vocabulary.
-
-    Raises InputError naming `source`, the image and the item: wrong shape, a number that is not finite, an empty box.
-    """
-    relationships, attributes = _Columns(vocabulary, 3, 2), _Columns(vocabulary, 2, 1)
-    for name, found in predictions.items():
-        if name not in images:
-            continue
-        try:
-            found = msgspec.convert(found, ImagePredictions)
-        except msgspec.ValidationError as error:
-            raise InputError(f"{source}: image {name!r} has the wrong shape: {error}") from None
-        image = images[name]
-        relationships.extend(
-            image,
-            (name for r in found.relationships for name in (r.subject, r.predicate, r.object)),
-            (box for r in found.relationships for box in (r.subject_box, r.object_box)),
-            [r.score for r in found.relationships],
-        )
-        attributes.extend(
-            image,
-            (name for a in found.attributes for name in (a.entity, a.attribute)),
-            (a.box for a in found.attributes),
-            [a.score for a in found.attributes],
-        )
-    scenes = Scenes(relationships.phrases(), attributes.phrases())
-    for kind, phrases in zip(Scenes._fields, scenes, strict=True):
-        _check_numbers(phrases, list(images), f"{source}: {kind}")
-    return scenes
-
-
-def _check_numbers(phrases: Phrases, image_names: list[str], source: str) -> None:
-    finite = np.isfinite(phrases.boxes).all(axis=(1, 2)) & np.isfinite(phrases.scores)
-    with np.errstate(invalid="ignore"):  # infinity - infinity
-        filled = (phrases.boxes[..., 2:] - phrases.boxes[..., :2] + 1 > 0).all(axis=(1, 2))
-    good = finite & filled
-    if good.all():
-        return
-    row = int(np.argmin(good))
-    image = phrases.image[row]
-    item = row - int(np.argmax(phrases.image == image))  # an image's rows stand together
-    trouble = "a box with no pixel (x2 < x1 or y2 < y1)" if finite[row] else "a score or corner that is not finite"
-    raise InputError(
-        f"{source}[{item}] of image {image_names[image]!r} has {trouble}; "
-        "boxes are [x1, y1, x2, y2] in pixels, both corners inside"
-    )
 
 
 # ---------------------------------------------------------------- the script

@@ -29,8 +29,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this fold
 
 import evaluation
 from files.io import reports_input_errors, write_json
+from files.predictions import prediction_scenes, read_predictions, truth_scenes
 from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord, Split, write_split
-from recall import evaluate_arrays
+from metrics.vrd import evaluate_arrays
 
 IMAGES, PREDICTIONS = 1000, 100
 ENTITIES, PREDICATES, ATTRIBUTES = 1750, 347, 1049
@@ -124,11 +125,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         predictions_path.write_text(json.dumps(predictions))
 
         def from_files() -> dict[str, Any]:
-            return evaluation.evaluate(evaluation.read_predictions(predictions_path), Split(truth_path), seen)
+            return evaluation.evaluate(read_predictions(predictions_path), Split(truth_path), seen)
 
         vocabulary: dict[str, int] = {}
-        images, truth = evaluation.truth_scenes(records, vocabulary)
-        predicted = evaluation.prediction_scenes(predictions, images, vocabulary)
+        images, truth = truth_scenes(records, vocabulary)
+        predicted = prediction_scenes(predictions, images, vocabulary)
         unseen = evaluation.unseen_rows(truth, seen, vocabulary)
         figures = {
             "images": IMAGES,

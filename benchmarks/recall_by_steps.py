@@ -21,10 +21,10 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-from evaluation import prediction_scenes
 from files.io import atomic_write, reports_input_errors, write_json
+from files.predictions import prediction_scenes
 from files.scene_graphs import Graph, predictions_from_graphs, read_image_states
-from recall import evaluate_arrays
+from metrics.vrd import evaluate_arrays
 
 STEPS = (2, 5, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320)
 

@@ -1,6 +1,6 @@
 """Which predictions are right: one predicted scene graph held against the annotated one.
 
-The matching is the evaluation's (`recall.match`), reported item by item so that pictures can show it.
+The matching is the evaluation's (`metrics.vrd.match`), reported item by item so that pictures can show it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 import boxes
+from files.predictions import Phrases
 from files.scene_graphs import Graph
-from recall import MINIMUM_OVERLAP, Phrases, match, ranks
+from metrics.matching import MINIMUM_OVERLAP, ranks
+from metrics.vrd import match
 
 
 def by_confidence(items: list[dict[str, Any]]) -> list[int]:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from engine.walk import Found
-from evaluation import truth_scenes, unseen_rows
+from evaluation import unseen_rows
+from files.predictions import Phrases, PhrasesOfImages, truth_scenes
 from files.scene_graphs import Graph, graph_from_record
-from recall import Phrases, Scenes, evaluate_arrays
+from metrics.vrd import evaluate_arrays
 from scenes.scene import SceneSet
 from semantic_graph import SemanticActionGraph
 
@@ -24,7 +25,7 @@ def score(
     images: Sequence[int],
     seen: set[tuple[str, ...]] | None = None,
 ) -> dict:
-    """Recall of a walk over `images` (see recall.py). seen: `train_triplets` of the training split; adds zero-shot."""
+    """Recall of a walk over `images` (metrics/vrd.py). seen: `train_triplets` of the training split; adds zero-shot."""
     vocabulary: dict[str, int] = {}
     _, truth = truth_scenes((scenes.records[int(image)] for image in images), vocabulary)
     unseen = None if seen is None else unseen_rows(truth, seen, vocabulary)
@@ -33,7 +34,7 @@ def score(
 
 def _phrases(
     found: Found, scenes: SceneSet, graph: SemanticActionGraph, images: Sequence[int], vocabulary: dict[str, int]
-) -> Scenes:
+) -> PhrasesOfImages:
     """A walk's findings with the labels numbered by `vocabulary` and the images by their place in `images`."""
 
     def numbers(names: list[str]) -> np.ndarray:
@@ -43,7 +44,7 @@ def _phrases(
     place = np.full(len(scenes), -1, dtype=np.int64)
     place[np.asarray(images, dtype=np.int64)] = np.arange(len(images))
     r, a = found.relationships, found.attributes
-    none = Scenes(_no_phrases(3, 2), _no_phrases(2, 1))
+    none = PhrasesOfImages(_no_phrases(3, 2), _no_phrases(2, 1))
     relationships = none.relationships
     if r:
         labels = [entities[r["subject_category"]], predicates[r["predicate"]], entities[r["object_category"]]]
@@ -54,7 +55,7 @@ def _phrases(
         labels = np.stack([entities[a["subject_category"]], attributes[a["attribute"]]], axis=1)
         boxes = found_boxes(scenes, a["scene"], a["subject"])[:, None]
         attributes_found = Phrases(place[a["scene"]], labels, boxes, a["score"])
-    return Scenes(relationships, attributes_found)
+    return PhrasesOfImages(relationships, attributes_found)
 
 
 def _no_phrases(labels: int, boxes: int) -> Phrases:

@@ -257,7 +257,7 @@ def graph_from_record(record: ImageRecord) -> Graph:
 
 
 def predictions_from_graphs(graphs: Iterable[Graph]) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Graphs in predictions.json's layout, by image name (see evaluation.py). What bears no score gets 1.
+    """Graphs in predictions.json's layout, by image name (see files/predictions.py). What bears no score gets 1.
 
     Ground-truth graphs in this layout keep their order and their repetitions. Raises InputError when two graphs are
     of one image.

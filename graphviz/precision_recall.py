@@ -4,7 +4,7 @@
 
 Reads image_states.pickle, or the folder of JSON files that pickle_to_files.py makes from it. A predicted attribute or
 relationship is right when it has the labels of a ground-truth one and each of its boxes has IoU >= 0.5 with that one's;
-predictions are matched one to one, the most confident first (see recall.py). Point k of the curve takes the k most
+predictions are matched one to one, the most confident first (see metrics/vrd.py). Point k of the curve takes the k most
 confident predictions of all images; equal confidences enter together.
 """
 
@@ -21,10 +21,10 @@ from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from any folder
 
-from evaluation import prediction_scenes
 from files.io import InputError, atomic_write, reports_input_errors
+from files.predictions import prediction_scenes
 from files.scene_graphs import default_pickle, predictions_from_graphs, read_graph_folder, read_image_states
-from recall import match
+from metrics.vrd import match
 
 COLOURS = {"relationships": "#1b6ca8", "attributes": "#c8553d", "both": "#5b5b5b"}
 

@@ -1,7 +1,7 @@
 """Recall@N of predicted relationships and attributes by VRD's protocol, on arrays of label numbers.
 
 The protocol is that of Lu et al., "Visual Relationship Detection with Language Priors" (ECCV 2016), as their published
-evaluation code has it:
+evaluation code counts today:
 
 - Of each image the N most confident predictions count; equal scores keep their order.
 - In order of confidence a prediction is matched to the not-yet-matched ground-truth phrase of the same
@@ -14,69 +14,19 @@ evaluation code has it:
 - Mean recall: that same recall for each predicate (or attribute) that the ground truth has, averaged.
 - Boxes are inclusive pixels: width = x2 - x1 + 1.
 
-One difference from the published code: it counts an image with one or two annotated triplets as three (it takes
-MATLAB's `length` of an n x 3 matrix), which makes its totals too large; here every phrase counts once.
+The first commit of that code counted an image with one or two annotated triplets as three, which made its totals too
+large; the present one counts each triplet once, as is done here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-import boxes as box
-
-MINIMUM_OVERLAP = 0.5
-Overlap = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-@dataclass
-class Phrases:
-    """Relationships or attributes of a set of images, as n rows of flat arrays.
-
-    image: (n,) int, which image. labels: (n, 3) int (subject, predicate, object) or (n, 2) int (entity, attribute).
-    boxes: (n, 2, 4) float, subject and object, or (n, 1, 4), inclusive corners. scores: (n,) float; unused in truth.
-    """
-
-    image: np.ndarray
-    labels: np.ndarray
-    boxes: np.ndarray
-    scores: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.image)
-
-    def __getitem__(self, rows: np.ndarray) -> Phrases:
-        scores = None if self.scores is None else self.scores[rows]
-        return Phrases(self.image[rows], self.labels[rows], self.boxes[rows], scores)
-
-
-class Scenes(NamedTuple):
-    """All relationships and all attributes of a set of images."""
-
-    relationships: Phrases
-    attributes: Phrases
-
-
-def instance_overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n, B, 4), (n, B, 4) -> (n,): the smallest IoU among the B corresponding boxes."""
-    return box.iou(a, b).min(axis=1)
-
-
-def union_overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n, 2, 4), (n, 2, 4) -> (n,): IoU of the boxes around both."""
-    return box.iou(box.union_box(a[:, 0], a[:, 1]), box.union_box(b[:, 0], b[:, 1]))
-
-
-def ranks(predicted: Phrases) -> np.ndarray:
-    """(n,) int: place of each prediction in its image by falling score, from 0; equal scores keep their order."""
-    order = np.lexsort((-predicted.scores, predicted.image))  # stable
-    images = predicted.image[order]
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order)) - np.searchsorted(images, images)
-    return rank
+from files.predictions import Phrases, PhrasesOfImages
+from metrics.matching import Overlap, instance_overlap, pairs_of_equal_labels, passing_pairs, ranks, union_overlap
 
 
 def match(predicted: Phrases, truth: Phrases, overlap: Overlap = instance_overlap) -> np.ndarray:
@@ -85,35 +35,8 @@ def match(predicted: Phrases, truth: Phrases, overlap: Overlap = instance_overla
     Returns (n,) int: the row of `truth` that each prediction hits, -1 for none. Greedy matching looks only
     backwards, so what the first N predictions of an image hit does not depend on the rest of them.
     """
-    pairs = _passing_pairs(predicted, truth, *_pairs_of_equal_labels(predicted, truth), overlap)
+    pairs = passing_pairs(predicted, truth, *pairs_of_equal_labels(predicted, truth), overlap)
     return _greedy(*pairs, ranks(predicted), len(truth))
-
-
-def _pairs_of_equal_labels(predicted: Phrases, truth: Phrases) -> tuple[np.ndarray, np.ndarray]:
-    """All (prediction, truth) rows of the same image with the same labels, as two (m,) int arrays."""
-    key = np.zeros(len(predicted) + len(truth), dtype=np.int64)  # one number for an image and its labels
-    for p_column, t_column in zip((predicted.image, *predicted.labels.T), (truth.image, *truth.labels.T), strict=True):
-        column = np.concatenate([p_column, t_column])
-        size = int(column.max(initial=0)) + 1
-        if int(key.max(initial=0)) * size > 2**62:  # would overflow: number the distinct keys anew
-            key = np.unique(key, return_inverse=True)[1]
-        key = key * size + column
-    p_key, t_key = key[: len(predicted)], key[len(predicted) :]
-    by_key = np.argsort(t_key, kind="stable")
-    first = np.searchsorted(t_key[by_key], p_key, side="left")
-    count = np.searchsorted(t_key[by_key], p_key, side="right") - first
-    pair_p = np.repeat(np.arange(len(predicted)), count)
-    within = np.arange(len(pair_p)) - np.repeat(np.cumsum(count) - count, count)
-    return pair_p, by_key[np.repeat(first, count) + within]
-
-
-def _passing_pairs(
-    predicted: Phrases, truth: Phrases, pair_p: np.ndarray, pair_t: np.ndarray, overlap: Overlap
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The pairs that overlap enough, and their overlaps."""
-    overlaps = overlap(predicted.boxes[pair_p], truth.boxes[pair_t])
-    passing = overlaps >= MINIMUM_OVERLAP
-    return pair_p[passing], pair_t[passing], overlaps[passing]
 
 
 def _greedy(
@@ -134,8 +57,8 @@ def _greedy(
 
 
 def evaluate_arrays(
-    predicted: Scenes,
-    truth: Scenes,
+    predicted: PhrasesOfImages,
+    truth: PhrasesOfImages,
     unseen: tuple[np.ndarray, np.ndarray] | None = None,
     ns: Sequence[int] = (50, 100),
 ) -> dict[str, dict[str, Any]]:
@@ -154,10 +77,10 @@ def evaluate_arrays(
         rank = ranks(found)
         kept = rank < max(ns)
         found, rank = found[kept], rank[kept]
-        pairs = _pairs_of_equal_labels(found, wanted)
+        pairs = pairs_of_equal_labels(found, wanted)
         words = wanted.labels[:, 1]  # the predicate or the attribute: what mean recall averages over
         for task, overlap in overlaps.items():
-            passing = _passing_pairs(found, wanted, *pairs, overlap)
+            passing = passing_pairs(found, wanted, *pairs, overlap)
             tasks[task] = _figures(_greedy(*passing, rank, len(wanted)), rank, words, ns)
             tasks[task]["precision"] = {
                 n: _per_cent(hits, int((rank < int(n)).sum())) for n, hits in tasks[task]["hits"].items()
