@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from boxes import CONTEXT, pair_context
-from phrase_keys import PhraseKeys
 from scenes.scene import Scene, SceneSet
 from semantic_graph import SemanticActionGraph
 
@@ -27,7 +26,9 @@ class Rules:
 
     maximum_objects_per_subject: int = 5
     maximum_steps: int = 300
-    maximum_action_set_size: int = 20
+    use_adaptive_action_sets: bool = True  # else every attribute and predicate, always
+    maximum_adaptive_action_space_size: int = 20
+    predicate_action_set: str = "phrase"  # "word" (not in the paper): p with (s, p, .) and (., p, o) seen, maybe apart
     positive_reward: float = 1.0  # for a right attribute or predicate
     next_object_reward: str = "new_object"  # or "relationship": +5 when the pair is annotated (not in the paper)
 
@@ -35,13 +36,13 @@ class Rules:
 def state_dtype(graph: SemanticActionGraph, rules: Rules) -> np.dtype:
     """What a state is made of, as a NumPy record: numbers to look vectors up by, never the vectors.
 
-    -1 pads lists and means "none". `history` holds phrase keys (`PhraseKeys`): the last two relationship phrases
-    of the pair, then the last two attribute phrases of the subject. Bit masks (`np.packbits`): `attributes_given`
-    is H_A; `attributes_right` and `predicates_right` are the actions that earn the positive reward. `entities` are
-    the categories of the next-object action set (number of entities = Terminal), `instances` the object each stands
-    for, `entity_rewards` what taking it would earn.
+    -1 pads lists and means "none". `history` holds phrases as numbers (`SemanticActionGraph.phrase`): the last two
+    relationship phrases of the pair, then the last two attribute phrases of the subject. Bit masks (`np.packbits`):
+    `attributes_given` is H_A; `attributes_right` and `predicates_right` are the actions that earn the positive reward.
+    `entities` are the categories of the next-object action set (number of entities = Terminal), `instances` the object
+    that each one names, `entity_rewards` what taking it would earn.
     """
-    width = rules.maximum_action_set_size + 1
+    width = rules.maximum_adaptive_action_space_size + 1
     attributes, predicates = -(-len(graph.attributes) // 8), -(-len(graph.predicates) // 8)
     return np.dtype(
         [
@@ -83,7 +84,6 @@ class SceneGraphEnvironment:
         self.num_slots = num_slots
         self.dtype = state_dtype(graph, rules)
         self.terminal = len(graph.entities)
-        self.keys = PhraseKeys(graph)
         self.queues: list[np.ndarray] = [np.zeros(0, dtype=np.int64)] * num_slots
         b = num_slots
         self.position = np.zeros(b, dtype=np.int64)  # how many images of its queue a slot has begun
@@ -265,10 +265,10 @@ class SceneGraphEnvironment:
         has_object = object_ >= 0
         return np.stack(
             [
-                np.where(has_object & (backward >= 0), self.keys.relationship(o, backward, s), -1),
-                np.where(has_object & (forward >= 0), self.keys.relationship(s, forward, o), -1),
-                self.keys.attribute(self.attribute_history[slots, subject, 0], s),
-                self.keys.attribute(self.attribute_history[slots, subject, 1], s),
+                np.where(has_object & (backward >= 0), self.graph.relationship_key(o, backward, s), -1),
+                np.where(has_object & (forward >= 0), self.graph.relationship_key(s, forward, o), -1),
+                self.graph.attribute_key(self.attribute_history[slots, subject, 0], s),
+                self.graph.attribute_key(self.attribute_history[slots, subject, 1], s),
             ],
             axis=1,
         )
@@ -290,7 +290,7 @@ class SceneGraphEnvironment:
         backwards = np.arange(order.shape[1])[::-1]
         first_place[row, categories[:, ::-1]] = np.where(scores[:, ::-1] >= 0, backwards, -1)
         listed = (scores >= 0) & (first_place[row, categories] == np.arange(order.shape[1]))
-        width = self.rules.maximum_action_set_size
+        width = self.rules.maximum_adaptive_action_space_size
         entities = _first(listed, categories, width)
         instances = _first(listed, order // k, width)
 
@@ -391,6 +391,11 @@ def _bits(mask: np.ndarray, words: np.ndarray, count: int) -> np.ndarray:
     dense = np.zeros((len(mask), count + 1), dtype=bool)  # the last column takes what does not count
     dense[np.arange(len(mask))[:, None], np.where(mask & (words >= 0), words, count)] = True
     return np.packbits(dense[:, :count], axis=1)
+
+
+def unpacked(bits: np.ndarray, count: int) -> np.ndarray:
+    """Bit masks of a state record -> bool (n, count)."""
+    return np.unpackbits(bits, axis=1, count=count).view(bool)
 
 
 def has_bit(bits: np.ndarray, action: np.ndarray) -> np.ndarray:

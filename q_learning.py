@@ -9,9 +9,10 @@ import torch
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
+from action_sets import ActionSets, best_allowed
 from engine.distributed import world_size
-from environment import PENALTY
-from vrl_model import ActionSets, Agent, QNetwork, QValues, best_allowed, to_device, unpacked
+from environment import PENALTY, unpacked
+from vrl_model import Agent, QNetwork, QValues, to_device
 
 
 @dataclass(frozen=True)

@@ -218,6 +218,31 @@ class SemanticActionGraph:
         key = category.astype(np.int64) * shape[1] + self.predicate_edges[:, 1]
         return np.bincount(key, self.predicate_edges[:, 3], shape[0] * shape[1]).reshape(shape).astype(np.float32)
 
+    # Phrases as numbers ---------------------------------------------------------------------
+
+    def relationship_key(self, subject: np.ndarray, predicate: np.ndarray, object: np.ndarray) -> np.ndarray:
+        """Category, predicate, category indices (n,) -> int64 (n,): one number for each "subject predicate object"."""
+        return (subject.astype(np.int64) * len(self.predicates) + predicate) * len(self.entities) + object
+
+    def attribute_key(self, attribute: np.ndarray, category: np.ndarray) -> np.ndarray:
+        """Attribute and category indices (n,) -> int64 (n,): one for each "attribute category"; -1 where attribute is.
+
+        They follow the relationships' numbers, so that no number has two meanings.
+        """
+        relationships = len(self.entities) ** 2 * len(self.predicates)
+        key = relationships + attribute.astype(np.int64) * len(self.entities) + category
+        return np.where(attribute >= 0, key, -1)
+
+    def phrase(self, key: int) -> str:
+        """The words of a key, as a person would say them: "person riding bicycle", "young person"."""
+        entities, predicates = len(self.entities), len(self.predicates)
+        attribute, category = divmod(key - entities**2 * predicates, entities)
+        if attribute >= 0:
+            return f"{self.attributes[attribute]} {self.entities[category]}"
+        rest, object = divmod(key, entities)
+        subject, predicate = divmod(rest, predicates)
+        return f"{self.entities[subject]} {self.predicates[predicate]} {self.entities[object]}"
+
     # Files ----------------------------------------------------------------------------------
 
     def fingerprint(self) -> str:

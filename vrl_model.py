@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from action_sets import ActionSetMaker, greedy, random_action
 from boxes import CONTEXT, GEOMETRY, box_geometry
 from entity_vectors import EntityVectors
 from environment import OBJECT_REWARD, PENALTY
 from linear import Linear
-from phrase_keys import PhraseKeys
 from scenes.scene import SceneSet
 from semantic_graph import SemanticActionGraph
 
@@ -185,8 +185,8 @@ class StateEncoder:
     features: `FeatureCache` or None; phrases: `PhraseStore` or None.
     """
 
-    def __init__(self, scenes: SceneSet, options: ModelOptions, keys: PhraseKeys, features=None, phrases=None) -> None:
-        self.scenes, self.options, self.keys = scenes, options, keys
+    def __init__(self, scenes: SceneSet, options: ModelOptions, features=None, phrases=None) -> None:
+        self.scenes, self.options = scenes, options
         self.features, self.phrases = features, phrases
         self.phrase_number: dict[int, int] = {-1: 0}
 
@@ -203,7 +203,7 @@ class StateEncoder:
             parts.append(states["context"])
         dense = np.concatenate(parts, axis=1) if parts else np.zeros((len(states), 0), np.float32)
         pair = np.stack([states["subject_category"], states["object_category"]], axis=1).astype(np.int64)
-        pair[pair < 0] = self.keys.num_entities
+        pair[pair < 0] = len(self.scenes.graph.entities)
         return to_device(dense, device), to_device(pair, device)
 
     def _features(self, states: np.ndarray) -> np.ndarray:
@@ -225,92 +225,10 @@ class StateEncoder:
         keys, inverse = np.unique(states["history"], return_inverse=True)
         unknown = [key for key in keys.tolist() if key not in self.phrase_number]
         if unknown:
-            numbers = self.phrases.number([self.keys.text(key) for key in unknown])
+            numbers = self.phrases.number([self.scenes.graph.phrase(key) for key in unknown])
             self.phrase_number.update(zip(unknown, numbers.tolist(), strict=True))
         numbers = np.array([self.phrase_number[key] for key in keys.tolist()])
         return self.phrases.vectors[numbers[inverse.reshape(len(states), 4)]].reshape(len(states), -1)
-
-
-class ActionSets(NamedTuple):
-    """The adaptive action sets of n states as masks: bool (n, A), (n, P), (n, C + 1)."""
-
-    attribute: np.ndarray
-    predicate: np.ndarray
-    entity: np.ndarray
-
-
-@dataclass(frozen=True)
-class ActionSetOptions:
-    """How action sets are made; the defaults are the paper's."""
-
-    use_adaptive_action_sets: bool = True
-    maximum_size: int = 20
-    predicates_seen: str = "phrase"  # "word" (not in the paper): p with (s, p, .) and (., p, o) seen, maybe apart
-
-
-def unpacked(bits: np.ndarray, count: int) -> np.ndarray:
-    """Bit masks of a state record -> bool (n, count)."""
-    return np.unpackbits(bits, axis=1, count=count).view(bool)
-
-
-class ActionSetMaker:
-    """State records -> adaptive action sets, by the semantic action graph."""
-
-    def __init__(self, graph: SemanticActionGraph, options: ActionSetOptions) -> None:
-        self.graph, self.options = graph, options
-        if options.predicates_seen == "word":
-            self.by_subject = graph.subject_predicate_counts()
-            self.by_object = graph.object_predicate_counts()
-
-    def __call__(self, states: np.ndarray) -> ActionSets:
-        graph, size = self.graph, self.options.maximum_size
-        subject, object_ = states["subject_category"].astype(np.int64), states["object_category"].astype(np.int64)
-        if self.options.use_adaptive_action_sets:
-            attribute = graph.attribute_action_set(subject, size)
-            predicate = self._predicates(subject, object_, size)
-        else:
-            attribute = np.ones((len(states), len(graph.attributes)), dtype=bool)
-            predicate = np.ones((len(states), len(graph.predicates)), dtype=bool)
-        predicate[states["object"] < 0] = False
-        attribute &= ~unpacked(states["attributes_given"], len(graph.attributes))
-        entity = np.zeros((len(states), len(graph.entities) + 2), dtype=bool)
-        entity[np.arange(len(states))[:, None], states["entities"]] = True
-        return ActionSets(attribute, predicate, entity[:, :-1])
-
-    def _predicates(self, subject: np.ndarray, object_: np.ndarray, size: int) -> np.ndarray:
-        if self.options.predicates_seen == "phrase":
-            return self.graph.predicate_action_set(subject, object_, size)
-        support = np.minimum(self.by_subject[subject], self.by_object[object_])
-        best = np.argsort(-support, axis=1, kind="stable")[:, :size]
-        chosen = np.zeros(support.shape, dtype=bool)
-        np.put_along_axis(chosen, best, np.take_along_axis(support, best, axis=1) > 0, axis=1)
-        return chosen
-
-
-def best_allowed(q: torch.Tensor, allowed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The highest Q of an allowed action, and which: (n, k), bool (n, k) -> (n,), int64 (n,).
-
-    -infinity and -1 where none is allowed.
-    """
-    if not q.shape[1]:
-        return q.new_full((len(q),), -torch.inf), torch.full((len(q),), -1, device=q.device)
-    best, action = q.masked_fill(~allowed, -torch.inf).max(dim=1)
-    return best, action.masked_fill(best == -torch.inf, -1)
-
-
-def greedy(q: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
-    """The allowed action with the highest Q: (n, k), bool (n, k) -> int64 (n,), -1 where none is allowed."""
-    return best_allowed(q, allowed)[1]
-
-
-def random_action(allowed: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """An allowed action by a random number in [0, 1): bool (n, k), (n,) -> int64 (n,), -1 where none is allowed."""
-    count = allowed.sum(axis=1)
-    nth = np.minimum((uniform * count).astype(np.int64), count - 1) + 1
-    if not allowed.shape[1]:
-        return np.full(len(allowed), -1)
-    place = (np.cumsum(allowed, axis=1, dtype=np.int32) == nth[:, None]).argmax(axis=1)
-    return np.where(count > 0, place, -1)
 
 
 class Judgement(NamedTuple):

@@ -25,12 +25,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this folder, whose file has the module's name too
 
+from action_sets import ActionSetMaker, random_action
 from benchmarks.synthetic import FEATURES, PHRASE, make_graph, make_images
 from environment import Rules, SceneGraphEnvironment
 from files.io import reports_input_errors, write_json
 from replay_memory import ReplayMemory
 from scenes.scene import SceneSet
-from vrl_model import ActionSetMaker, ActionSetOptions, random_action
 
 CAPACITY, SLOTS, BATCH = 20_000, 64, 64
 
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     records = make_images(200)
     graph = make_graph(records)
     env = SceneGraphEnvironment(SceneSet(records, graph), graph, SLOTS, Rules())
-    sets = ActionSetMaker(graph, ActionSetOptions())
+    sets = ActionSetMaker(graph, Rules())
     fill(ReplayMemory(SLOTS * 20, SLOTS, env.dtype), env, sets)  # what the walk itself needs is there from now on
 
     before = resident()

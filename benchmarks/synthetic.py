@@ -8,17 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from action_sets import ActionSetMaker
 from engine.loop import Trainer, slots_per_transition
 from environment import Rules, SceneGraphEnvironment
 from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord
 from optimizers import RMSProp
-from phrase_keys import PhraseKeys
 from q_learning import Learner, LearningOptions
 from replay_memory import ReplayMemory
 from scenes.scene import SceneSet
 from semantic_graph import SemanticActionGraph
 from skipthoughts import PhraseStore
-from vrl_model import ActionSetMaker, ActionSetOptions, Agent, ModelOptions, QNetwork, StateEncoder
+from vrl_model import Agent, ModelOptions, QNetwork, StateEncoder
 
 ENTITIES, PREDICATES, ATTRIBUTES = 1750, 347, 1049  # Liang et al. 2017, section 4; with Terminal 1 751 next objects
 FEATURES, PHRASE = 4096, 2400  # VGG-16 fc features; a skip-thought vector
@@ -107,8 +107,8 @@ def make_trainer(
     phrases = PhraseStore(RandomEncoder(model.phrase_dimension)) if model.phrase_dimension else None
     scenes = SceneSet(records, graph)
     network, target = (QNetwork(model, graph).to(device) for _ in range(2))
-    encoder = StateEncoder(scenes, model, PhraseKeys(graph), features, phrases)
-    agent = Agent(network, encoder, ActionSetMaker(graph, ActionSetOptions()), device)
+    encoder = StateEncoder(scenes, model, features, phrases)
+    agent = Agent(network, encoder, ActionSetMaker(graph, Rules()), device)
     slots = learning.batch_size * slots_per_transition(len(records), learning.batch_size)
     env = SceneGraphEnvironment(scenes, graph, slots, Rules(), model.use_pair_context)
     learner = Learner(agent, target, RMSProp(network.parameters(), lr=0.0007), learning)

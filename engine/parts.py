@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from action_sets import ActionSetMaker
 from engine import distributed as ranks
 from environment import Rules
 from files.detections import DetectionsFile, read_class_map, read_detections
 from files.images import find_image
 from files.io import InputError
 from files.splits import ImageRecord
-from phrase_keys import PhraseKeys
 from scenes.feature_cache import FeatureCache, compute_features
 from scenes.features import ImageEmbedding, build_embedding
 from scenes.scene import DetectedInstances, SceneSet
 from semantic_graph import SemanticActionGraph
 from skipthoughts import PhraseStore, load_encoder
-from vrl_model import ActionSetMaker, ActionSetOptions, Agent, ModelOptions, QNetwork, StateEncoder
+from vrl_model import Agent, ModelOptions, QNetwork, StateEncoder
 
 VECTOR_NORM = 4.0  # of given entity vectors: entries about as large as the state's other numbers
 
@@ -52,18 +52,13 @@ def make_parts(arguments: argparse.Namespace, device: torch.device, saved: dict[
     rules = Rules(
         maximum_objects_per_subject=arguments.maximum_objects_per_subject,
         maximum_steps=arguments.maximum_steps,
-        maximum_action_set_size=arguments.maximum_adaptive_action_space_size,
+        use_adaptive_action_sets=arguments.use_adaptive_action_sets,
+        maximum_adaptive_action_space_size=arguments.maximum_adaptive_action_space_size,
+        predicate_action_set=arguments.predicate_action_set,
         positive_reward=arguments.positive_reward,
         next_object_reward=arguments.next_object_reward,
     )
-    action_sets = ActionSetMaker(
-        graph,
-        ActionSetOptions(
-            use_adaptive_action_sets=arguments.use_adaptive_action_sets,
-            maximum_size=arguments.maximum_adaptive_action_space_size,
-            predicates_seen=arguments.predicate_action_set,
-        ),
-    )
+    action_sets = ActionSetMaker(graph, rules)
     embedding = phrases = None
     if arguments.image_embedding_model_type != "none":
         embedding = build_embedding(
@@ -202,7 +197,7 @@ def make_features(parts: Parts, scenes: SceneSet, images_dir: str) -> tuple[Feat
 
 def make_agent(parts: Parts, network: QNetwork, scenes: SceneSet, features: FeatureCache | None) -> Agent:
     """The agent that walks over `scenes`."""
-    encoder = StateEncoder(scenes, parts.model, PhraseKeys(parts.graph), features, parts.phrases)
+    encoder = StateEncoder(scenes, parts.model, features, parts.phrases)
     return Agent(network, encoder, parts.action_sets, parts.device)
 
 

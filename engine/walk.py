@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from action_sets import ActionSetMaker, greedy
 from engine.queues import deal, walk_lengths
 from environment import Rules, SceneGraphEnvironment
 from scenes.scene import SceneSet
 from semantic_graph import SemanticActionGraph
-from vrl_model import ActionSetMaker, Judgement, QValues, greedy
+from vrl_model import Judgement, QValues
 
 BEST = 100  # phrases of an image that are kept: what recall@100 looks at
 MOST_PENDING = 2_000_000  # rows said before the best of each image are picked out

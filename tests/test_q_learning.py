@@ -7,9 +7,10 @@ import pytest
 import torch
 from small_world import Walker, image, make_agent, make_graph, say_always, scene_set, street_graph
 
+from action_sets import ActionSets
 from q_learning import Learner, LearningOptions, epsilon_at, jittered, max_allowed
 from replay_memory import transition_dtype
-from vrl_model import ActionSets, QValues
+from vrl_model import QValues
 
 PERSON, BICYCLE, HAT = (10, 10, 40, 100), (40, 60, 60, 60), (15, 5, 20, 15)
 

@@ -28,6 +28,21 @@ def graph():
     )
 
 
+def test_every_phrase_has_its_own_number_and_its_words(graph):
+    texts, numbers = [], []
+    for s, subject in enumerate(graph.entities):
+        for a, attribute in enumerate(graph.attributes):
+            texts.append(f"{attribute} {subject}")
+            numbers += graph.attribute_key(np.array([a]), np.array([s])).tolist()
+        for p, predicate in enumerate(graph.predicates):
+            for o, other in enumerate(graph.entities):
+                texts.append(f"{subject} {predicate} {other}")
+                numbers += graph.relationship_key(np.array([s]), np.array([p]), np.array([o])).tolist()
+    assert len(set(numbers)) == len(numbers)
+    assert [graph.phrase(number) for number in numbers] == texts
+    assert graph.attribute_key(np.array([-1]), np.array([2])).tolist() == [-1], "no attribute, no phrase"
+
+
 # Names ------------------------------------------------------------------------------------------
 
 

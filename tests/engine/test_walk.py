@@ -5,13 +5,14 @@ import pytest
 import torch
 from small_world import Walker, image, make_agent, make_graph, say_always, scene_set, seen, street_graph
 
+from action_sets import ActionSetMaker
 from engine.walk import best, frequency_policy, own_choices, random_policy, walk
 from environment import Rules
-from vrl_model import ActionSetMaker, ActionSetOptions, Judgement, QValues
+from vrl_model import Judgement, QValues
 
 PERSON, BICYCLE, HAT, DOG = (10, 10, 40, 100), (40, 60, 60, 60), (15, 5, 20, 15), (300, 300, 20, 20)
 GRAPH = street_graph()
-SETS = ActionSetMaker(GRAPH, ActionSetOptions())
+SETS = ActionSetMaker(GRAPH, Rules())
 WORDS = GRAPH.attributes, GRAPH.predicates, [*GRAPH.entities, "Terminal"]
 
 
@@ -211,7 +212,7 @@ def test_a_graph_without_attributes():
     graph = make_graph(["person", "bicycle"], [], ["riding"], [], [("person", "riding", "bicycle", 1)])
     scenes = scene_set(graph, [image([("person", PERSON), ("bicycle", BICYCLE)])])
     for policy in (frequency_policy(graph), random_policy(graph, 0), make_agent(graph, scenes)):
-        found = walk(policy, ActionSetMaker(graph, ActionSetOptions()), scenes, graph, Rules(), [0])
+        found = walk(policy, ActionSetMaker(graph, Rules()), scenes, graph, Rules(), [0])
         assert found.attributes == {}
         assert found.steps["step"].tolist()[:2] == [0, 1]
 

@@ -5,7 +5,6 @@ from small_world import Walker, image, make_graph, scene_set, seen, street_graph
 from street import DOG, PERSON, crowd_walk, street_walk
 
 from environment import Rules
-from phrase_keys import PhraseKeys
 
 # Traversal -----------------------------------------------------------------------------------------
 
@@ -157,8 +156,7 @@ def test_the_state_names_boxes_and_categories():
 
 def phrases(walk):
     """The history of the state, in words; None where there is no phrase."""
-    keys = PhraseKeys(walk.graph)
-    return [keys.text(int(key)) if key >= 0 else None for key in walk.state["history"]]
+    return [walk.graph.phrase(int(key)) if key >= 0 else None for key in walk.state["history"]]
 
 
 def test_history_holds_the_last_two_attribute_phrases_of_the_subject():
@@ -207,7 +205,7 @@ def test_attributes_are_given_once_in_a_long_visit():
     words = [f"word {i}" for i in range(30)]
     things = [f"thing {i}" for i in range(30)]
     graph = make_graph(["person", *things], words, ["on"], [("person", word, 1) for word in words], [])
-    walk = crowd_walk(30, Rules(maximum_objects_per_subject=30, maximum_action_set_size=30), graph)
+    walk = crowd_walk(30, Rules(maximum_objects_per_subject=30, maximum_adaptive_action_space_size=30), graph)
     for thing, word in zip(things, words, strict=True):
         walk.step(thing, attribute=word)
     assert walk.pair[0] == 0
@@ -260,7 +258,7 @@ def test_a_subject_nobody_mined_bears_its_best_category():
 
 
 def test_the_next_object_set_keeps_the_surest_categories():
-    walk = crowd_walk(7, Rules(maximum_action_set_size=3))
+    walk = crowd_walk(7, Rules(maximum_adaptive_action_space_size=3))
     assert walk.next_objects == [("thing 0", 1), ("thing 1", 2), ("thing 2", 3), ("Terminal", -1)]
     walk.step("thing 0")
     assert walk.next_objects == [("thing 1", 2), ("thing 2", 3), ("thing 3", 4), ("Terminal", -1)]

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from slow_episode import SlowEpisode
 from small_world import image, make_graph, scene_set, seen
 
-from environment import Rules, SceneGraphEnvironment
-from phrase_keys import PhraseKeys
-from vrl_model import ActionSetMaker, ActionSetOptions, unpacked
+from action_sets import ActionSetMaker
+from environment import Rules, SceneGraphEnvironment, unpacked
 
 ENTITIES, ATTRIBUTES, PREDICATES = ["person", "dog", "hat"], ["red", "wet", "big"], ["on", "near"]
 
@@ -56,13 +55,13 @@ rules = st.builds(
     Rules,
     maximum_objects_per_subject=st.integers(1, 5),
     maximum_steps=st.sampled_from([3, 300]),
-    maximum_action_set_size=st.integers(1, 4),
+    maximum_adaptive_action_space_size=st.integers(1, 4),
     positive_reward=st.sampled_from([1.0, 2.0]),
     next_object_reward=st.sampled_from(["new_object", "relationship"]),
 )
 
 
-def check_state(state, sets, slow, graph, keys):
+def check_state(state, sets, slow, graph):
     """A state record and its action sets say what the slow episode says."""
     entities = graph.entities
     assert state["subject"] == slow.subject
@@ -70,9 +69,9 @@ def check_state(state, sets, slow, graph, keys):
     assert entities[state["subject_category"]] == slow.category(slow.subject)
     assert state["object_category"] == (-1 if slow.object is None else entities.index(slow.category(slow.object)))
 
-    texts = [keys.text(int(key)) for key in state["history"][:2] if key >= 0]
+    texts = [graph.phrase(int(key)) for key in state["history"][:2] if key >= 0]
     assert texts == slow.relationship_phrases()
-    texts = [keys.text(int(key)) for key in state["history"][2:] if key >= 0]
+    texts = [graph.phrase(int(key)) for key in state["history"][2:] if key >= 0]
     assert texts == slow.attribute_phrases()
 
     offers = slow.next_objects()
@@ -113,8 +112,7 @@ def test_episodes_are_what_a_slow_implementation_says(graph, pictures, num_slots
     env = SceneGraphEnvironment(scenes, graph, num_slots, rules)
     queues = [list(range(len(pictures)))[slot::num_slots] for slot in range(num_slots)]
     env.assign([np.array(queue, dtype=np.int64) for queue in queues])
-    action_sets = ActionSetMaker(graph, ActionSetOptions(maximum_size=rules.maximum_action_set_size))
-    keys = PhraseKeys(graph)
+    action_sets = ActionSetMaker(graph, rules)
 
     def begin(slot):
         while queues[slot]:
@@ -134,7 +132,7 @@ def test_episodes_are_what_a_slow_implementation_says(graph, pictures, num_slots
         for row, slot in enumerate(slots):
             number, slow = episodes[slot]
             assert states["scene"][row] == number
-            check_state(states[row], type(sets)(*(mask[row] for mask in sets)), slow, graph, keys)
+            check_state(states[row], type(sets)(*(mask[row] for mask in sets)), slow, graph)
             triple = [
                 chance.choice(sorted(slow.attributes()) or [None]),
                 chance.choice(sorted(slow.predicates()) or [None]),

@@ -88,14 +88,14 @@ class SlowEpisode:
         ]
         chosen: dict[str, int] = {}
         for _, i, _, category in sorted(offers):
-            if len(chosen) < self.rules.maximum_action_set_size:
+            if len(chosen) < self.rules.maximum_adaptive_action_space_size:
                 chosen.setdefault(category, i)
         return chosen
 
     def attributes(self) -> set[str]:
         category = self.category(self.subject)
         edges = [(-n, a) for c, a, n in self.graph.attribute_edges.tolist() if self.graph.entities[c] == category]
-        best = [self.graph.attributes[a] for _, a in sorted(edges)[: self.rules.maximum_action_set_size]]
+        best = [self.graph.attributes[a] for _, a in sorted(edges)[: self.rules.maximum_adaptive_action_space_size]]
         return set(best) - set(self.given.get(self.subject, []))
 
     def predicates(self) -> set[str]:
@@ -104,7 +104,7 @@ class SlowEpisode:
         pair = self.category(self.subject), self.category(self.object)
         names = self.graph.entities
         edges = [(-n, p) for s, p, o, n in self.graph.predicate_edges.tolist() if (names[s], names[o]) == pair]
-        return {self.graph.predicates[p] for _, p in sorted(edges)[: self.rules.maximum_action_set_size]}
+        return {self.graph.predicates[p] for _, p in sorted(edges)[: self.rules.maximum_adaptive_action_space_size]}
 
     def relationship_phrases(self) -> list[str]:
         """The last two between subject and object, oldest first."""

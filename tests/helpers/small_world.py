@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from action_sets import ActionSetMaker
 from boxes import from_xywh
-from environment import Rules, SceneGraphEnvironment
+from environment import Rules, SceneGraphEnvironment, unpacked
 from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord
-from phrase_keys import PhraseKeys
 from scenes.scene import Instances, SceneSet
 from semantic_graph import SemanticActionGraph
-from vrl_model import ActionSetMaker, ActionSetOptions, Agent, ModelOptions, QNetwork, StateEncoder, unpacked
+from vrl_model import Agent, ModelOptions, QNetwork, StateEncoder
 
 ENTITIES = ["person", "bicycle", "hat", "dog", "tree", "car", "bag", "shoe"]
 ATTRIBUTES = ["young", "red", "big", "wet"]
@@ -137,9 +137,9 @@ def make_agent(
     """An agent with a small network; options: of the model, box geometry unless said otherwise."""
     options = {"use_box_geometry": True, "fusion_sizes": (16, 8)} | options
     model = ModelOptions(**options)
-    encoder = StateEncoder(scenes, model, PhraseKeys(graph), features, phrases)
+    encoder = StateEncoder(scenes, model, features, phrases)
     network = QNetwork(model, graph).to(device).eval()
-    return Agent(network, encoder, ActionSetMaker(graph, ActionSetOptions()), torch.device(device))
+    return Agent(network, encoder, ActionSetMaker(graph, Rules()), torch.device(device))
 
 
 @torch.no_grad()
