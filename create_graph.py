@@ -12,6 +12,7 @@ the output folder, and {train,validation,test}_data.json into data/data_samples/
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from collections import Counter
@@ -19,13 +20,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from data.annotations import Annotations, write_splits
 from data.processes import Workers
 from data.visual_genome import read_split_file, read_visual_genome
 from data.vocabulary import Vocabulary, build_graph, choose_vocabulary
 from data.vrd import read_vrd
-from files.images import EXTENSIONS, image_folders
+from files.images import EXTENSIONS, image_folders, image_size
 from files.io import InputError, reports_input_errors, safe_file_name, write_json
 from files.splits import divide
 from semantic_graph import SemanticActionGraph
@@ -130,11 +132,11 @@ def create(arguments: argparse.Namespace, workers: Workers) -> None:
         raise InputError(f"{directory}: holds Visual Genome, not VRD; leave --dataset vrd out")
     if arguments.dataset == "vrd":
         annotations, is_test = read_vrd(directory, arguments.skip_bad_items)
-        present = images_present(annotations, arguments.images_dir)
+        present = find_images(annotations, arguments.images_dir)
         rows = divide_vrd(is_test, present, arguments)
     else:
         annotations = read_visual_genome(directory, arguments.skip_bad_items, workers)
-        present = images_present(annotations, arguments.images_dir)
+        present = find_images(annotations, arguments.images_dir)
         rows = divide_visual_genome(annotations, present, arguments)
     everything = np.sort(np.concatenate(rows))
     annotations.keep_images(everything)
@@ -172,22 +174,30 @@ def sorted_counts(vocabulary: Vocabulary, kind: str) -> dict[str, int]:
 # Which images, and in which split ---------------------------------------------------------------
 
 
-def images_present(annotations: Annotations, images_dir: Path | None) -> np.ndarray:
-    """(n,) bool: which images have a file. Their names become those of the files (`7.jpg` may be `7.png`)."""
+def find_images(annotations: Annotations, images_dir: Path | None) -> np.ndarray:
+    """(n,) bool: which images have a file in the folder (None: all of them).
+
+    The names become those of the files (`7.jpg` may be `7.png`). A size that the data set does not give is the file's.
+    """
     if images_dir is None:
         return np.ones(len(annotations.image_names), bool)
     if not images_dir.is_dir():
         raise InputError(f"{images_dir}: no such folder; give the one with the images by --images_dir")
-    files: dict[str, str] = {}
+    files: dict[str, Path] = {}
     for folder in image_folders(images_dir):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if path.suffix.lower() in EXTENSIONS:
-                files.setdefault(path.stem, path.name)
-    names = [files.get(Path(name).stem) for name in annotations.image_names]
-    if not any(names):
+                files.setdefault(path.stem, path)
+    paths = [files.get(Path(name).stem) for name in annotations.image_names]
+    if not any(paths):
         raise InputError(f"{images_dir}: has none of the annotated images; check --images_dir")
-    annotations.image_names = [new or old for new, old in zip(names, annotations.image_names, strict=True)]
-    return np.array([name is not None for name in names])
+    for row, path in enumerate(tqdm(paths, "images", unit=" images", disable=None, leave=False)):
+        if path is not None:
+            annotations.image_names[row] = path.name
+            if not annotations.image_size[row].all():
+                with contextlib.suppress(InputError):  # training says so when it needs the pixels
+                    annotations.image_size[row] = image_size(path)
+    return np.array([path is not None for path in paths])
 
 
 def divide_visual_genome(

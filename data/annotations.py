@@ -33,6 +33,7 @@ class Annotations:
 
     image_names: list[str]
     image_ids: np.ndarray  # (n,) int64
+    image_size: np.ndarray  # (n, 2) int32 width, height in pixels; 0 where unknown
     entity_names: list[str]
     attribute_names: list[str]
     predicate_names: list[str]
@@ -105,7 +106,7 @@ class Annotations:
         self.dropped = dropped
         self.object_image = (np.cumsum(keep) - 1)[self.object_image]
         self.image_names = [self.image_names[row] for row in rows]
-        self.image_ids = self.image_ids[rows]
+        self.image_ids, self.image_size = self.image_ids[rows], self.image_size[rows]
 
     def parts(self, size: int) -> Iterator[Annotations]:
         """`size` images at a time as annotations of their own (views, not copies)."""
@@ -120,6 +121,7 @@ class Annotations:
                 self,
                 image_names=self.image_names[i:j],
                 image_ids=self.image_ids[i:j],
+                image_size=self.image_size[i:j],
                 object_image=self.object_image[a:b] - i,
                 object_id=self.object_id[a:b],
                 object_box=self.object_box[a:b],
@@ -160,10 +162,15 @@ class Annotations:
                 strict=True,
             )
         ]
-        for name, id_, (a, b), (c, d) in zip(
-            self.image_names, self.image_ids.tolist(), pairwise(object_start), pairwise(relationship_start), strict=True
+        for name, id_, (width, height), (a, b), (c, d) in zip(
+            self.image_names,
+            self.image_ids.tolist(),
+            self.image_size.tolist(),
+            pairwise(object_start),
+            pairwise(relationship_start),
+            strict=True,
         ):
-            yield ImageRecord(name, Labels(id_, objects[a:b], relationships[c:d]))
+            yield ImageRecord(name, Labels(id_, objects[a:b], relationships[c:d]), width or None, height or None)
 
 
 def _plain_numbers(values: np.ndarray) -> list[int | float]:

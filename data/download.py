@@ -68,7 +68,7 @@ COLLECTIONS = {
         (
             *(
                 Source(f"{_VG}{name}.json.zip", "flat")
-                for name in ("objects", "relationships", "attributes", "scene_graphs")
+                for name in ("objects", "relationships", "attributes", "scene_graphs", "image_data")
             ),
             Source(f"{_VG}object_alias.txt"),
             Source(f"{_VG}relationship_alias.txt"),

@@ -121,6 +121,7 @@ def join(objects: Columns, attributes: Columns, relationships: Columns) -> Annot
     annotations = Annotations(
         image_names=[f"{id_}.jpg" for id_ in image_ids.tolist()],
         image_ids=image_ids,
+        image_size=np.zeros((len(image_ids), 2), np.int32),
         entity_names=objects.names,
         attribute_names=attributes.names,
         predicate_names=relationships.names,

@@ -217,6 +217,8 @@ def _read_carefully(
 
 def _salvage(text: bytes, type_: ItemType) -> tuple[Any | None, list[tuple[str, int, str]]]:
     """What is good in a bad item, and its faults: (which element, byte within the item, message)."""
+    if not type_.elements:
+        return None, []
     shell = msgspec.defstruct("Shell", [("image_id", int), *((name, list[msgspec.Raw]) for name in type_.elements)])
     finite = mask_not_finite(text)
     try:

@@ -2,7 +2,8 @@
 
 Objects come from `objects.json`, relationships from `relationships.json`, attributes from
 `attributes.json` by `object_id`. `scene_graphs.json` repeats the first two; it is used for
-images that they lack, and in their place where they are missing.
+images that they lack, and in their place where they are missing. The photos' sizes come from
+`image_data.json`, where that is.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from data.join import ColumnBuilder, Columns, concatenate, gather, join
 from data.json_list import ItemType, read_lists
 from data.processes import Workers
 from files.io import InputError, read_json
+from files.splits import Side
 from semantic_graph import fold_name, read_aliases
 
 # The typed decoder skips what is not named here. Limits keep absurd values out of the columns.
@@ -87,11 +89,18 @@ class _SceneGraphId(msgspec.Struct, gc=False):
     image_id: Id
 
 
+class _ImageData(msgspec.Struct, gc=False):
+    image_id: Id
+    width: Side
+    height: Side
+
+
 _OBJECTS = ItemType(_ObjectsOfImage, {"objects": _Object})
 _ATTRIBUTES = ItemType(_AttributesOfImage, {"attributes": _Attributes})
 _RELATIONSHIPS = ItemType(_RelationshipsOfImage, {"relationships": _Relationship})
 _SCENE_GRAPHS = ItemType(_SceneGraph, {"objects": _Object, "relationships": _Edge})
 _SCENE_GRAPH_IDS = ItemType(_SceneGraphId, {})
+_IMAGE_DATA = ItemType(_ImageData, {})
 
 
 def read_visual_genome(
@@ -117,6 +126,8 @@ def read_visual_genome(
         jobs = {kind: job for kind, job in jobs.items() if kind == "attributes" or job[0].exists()}
         if len(jobs) == 3:
             jobs["scene graph ids"] = (scene_graphs, _SCENE_GRAPH_IDS, _image_ids)
+    if (directory / "image_data.json").exists():
+        jobs["sizes"] = (directory / "image_data.json", _IMAGE_DATA, _image_sizes)
     found = dict(zip(jobs, read_lists(list(jobs.values()), skip_bad_items, workers, "annotations"), strict=True))
     bad = sum(count for _, count in found.values())
     parts = {kind: found[kind][0] if kind in found else [] for kind in ("objects", "relationships", "attributes")}
@@ -135,8 +146,17 @@ def read_visual_genome(
         concatenate(parts["relationships"], predicate_aliases, ("id", "subject", "object", "name")),
     )
     annotations.entity_aliases, annotations.predicate_aliases = entity_aliases, predicate_aliases
+    if "sizes" in found:
+        _set_image_sizes(annotations, np.concatenate(found["sizes"][0]))
     annotations.drop("item", "malformed (--skip_bad_items)", bad)
     return annotations
+
+
+def _set_image_sizes(annotations: Annotations, sizes: np.ndarray) -> None:
+    """sizes: (k, 3) image id, width, height. Of an image listed twice the first counts."""
+    ids, first = np.unique(sizes[:, 0], return_index=True)
+    _, rows, known = np.intersect1d(annotations.image_ids, ids, assume_unique=True, return_indices=True)
+    annotations.image_size[rows] = sizes[first[known], 1:]
 
 
 def read_split_file(path: str | Path, image_ids: np.ndarray) -> list[np.ndarray]:
@@ -268,3 +288,7 @@ def _add_edges(columns: ColumnBuilder, index: _Names, items: list[Any], edges: l
 
 def _image_ids(batches: Iterable[list[Any]]) -> np.ndarray:
     return np.array([item.image_id for items in batches for item in items], np.int64)
+
+
+def _image_sizes(batches: Iterable[list[_ImageData]]) -> np.ndarray:
+    return np.array([(i.image_id, i.width, i.height) for items in batches for i in items], np.int64).reshape(-1, 3)

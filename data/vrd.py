@@ -82,6 +82,7 @@ def read_vrd(directory: str | Path, skip_bad_items: bool = False) -> tuple[Annot
     annotations = Annotations(
         image_names=[name for name, _ in images],
         image_ids=np.arange(len(images)),
+        image_size=np.zeros((len(images), 2), np.int32),
         entity_names=categories,
         attribute_names=[],
         predicate_names=predicates,

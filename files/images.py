@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from files.io import InputError
 
@@ -30,11 +31,32 @@ def load_image(path: str | Path) -> Image.Image:
     is missing, is damaged or cut off, is no image, or is as large as a decompression bomb
     (Pillow's limit, 179 million pixels).
     """
+    with _open_image(path) as image:
+        return _to_rgb(_upright(image))
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(width, height) in pixels of what `load_image` would give, from the file's header.
+
+    Raises InputError as `load_image` where the header already tells.
+    """
+    with _open_image(path) as image:
+        if image.format == "TIFF":  # newer Pillows give the size as turned already, older ones do not
+            return _upright(image).size
+        turned = False
+        with contextlib.suppress(Exception):  # unreadable EXIF turns nothing, see _upright
+            turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        return image.size[::-1] if turned else image.size
+
+
+@contextlib.contextmanager
+def _open_image(path: str | Path) -> Iterator[Image.Image]:
+    """The image with its header read; whatever goes wrong with it in the block becomes an InputError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; its errors are errors
             with Image.open(path, formats=FORMATS) as image:
-                return _to_rgb(_upright(image))
+                yield image
     except FileNotFoundError:
         raise InputError(f"{path}: no such image file; check the name and the images folder") from None
     except IsADirectoryError:

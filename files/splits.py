@@ -1,7 +1,18 @@
 """Split files: `{train,validation,test}_data.json`, one image a line.
 
-A file is a JSON list of `{"image_name", "labels": {"image_id", "objects", "relationships"}}`.
-It is memory-mapped and cut into images when it is opened; an image is decoded when it is
+A file is a JSON list of images:
+
+    {"image_name": "7.jpg",
+     "labels": {"image_id": 7,
+                "objects": [{"object_id", "x", "y", "w", "h", "name", "attributes": [name, ...]}, ...],
+                "relationships": [{"relationship_id", "predicate", "subject_id", "object_id"}, ...]},
+     "width": 800, "height": 600}
+
+Boxes are in pixels of the photo as a viewer shows it (EXIF orientation applied). `width` and
+`height` are that photo's size; both are left out where the data set does not tell. `attributes`
+may be left out too.
+
+The file is memory-mapped and cut into images when it is opened; an image is decoded when it is
 asked for, so a split of 100 000 images opens at once and takes no memory to speak of.
 """
 
@@ -11,21 +22,30 @@ import mmap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from files.io import InputError, atomic_write
+
+MOST_OBJECTS = 32_000  # in an image: the environment numbers them with 16 bits
+
+# Limits keep absurd numbers (JSON has integers of 400 digits) out of the arrays made of them.
+Coordinate = Annotated[int, Meta(ge=-(10**9), le=10**9)] | Annotated[float, Meta(ge=-1e9, le=1e9)]
+Id = Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)]
+Side = Annotated[int, Meta(ge=1, le=10**6)]
 
 
 class ObjectRecord(msgspec.Struct):
     """An object. x, y: first pixel; w, h: pixels, so the last pixel is x + w - 1, y + h - 1."""
 
-    object_id: int
-    x: int | float
-    y: int | float
-    w: int | float
-    h: int | float
+    object_id: Id
+    x: Coordinate
+    y: Coordinate
+    w: Coordinate
+    h: Coordinate
     name: str
     attributes: list[str] = []
 
@@ -33,25 +53,27 @@ class ObjectRecord(msgspec.Struct):
 class RelationshipRecord(msgspec.Struct):
     """(subject, predicate, object); the ids are `object_id`s of the same image."""
 
-    relationship_id: int
+    relationship_id: Id
     predicate: str
-    subject_id: int
-    object_id: int
+    subject_id: Id
+    object_id: Id
 
 
 class Labels(msgspec.Struct):
     """The annotations of one image."""
 
-    image_id: int
+    image_id: Id
     objects: list[ObjectRecord]
     relationships: list[RelationshipRecord]
 
 
-class ImageRecord(msgspec.Struct):
-    """One item of a split file."""
+class ImageRecord(msgspec.Struct, omit_defaults=True):
+    """One item of a split file. width, height: pixels of the annotated photo; both None where unknown."""
 
     image_name: str
     labels: Labels
+    width: Side | None = None
+    height: Side | None = None
 
 
 class Split(Sequence[ImageRecord]):
@@ -80,7 +102,7 @@ class Split(Sequence[ImageRecord]):
             raise InputError(f"{self.path}: item {index}: is not UTF-8 text; save the file as UTF-8") from None
         except (msgspec.DecodeError, RecursionError) as error:
             raise InputError(f"{self.path}: item {index}: {error}") from None
-        _check_references(self.path, index, record)
+        _check(self.path, index, record)
         return record
 
     def __iter__(self) -> Iterator[ImageRecord]:
@@ -113,7 +135,14 @@ def _raw_items(path: Path) -> list[msgspec.Raw]:
         raise InputError(f"{path}: is not valid JSON: {error}; is the file cut off? {cure}") from None
 
 
-def _check_references(path: Path, index: int, record: ImageRecord) -> None:
+def _check(path: Path, index: int, record: ImageRecord) -> None:
+    if (record.width is None) != (record.height is None):
+        raise InputError(f"{path}: item {index}: give width and height, or neither")
+    if len(record.labels.objects) > MOST_OBJECTS:
+        raise InputError(
+            f"{path}: item {index}: {record.image_name!r} has {len(record.labels.objects):,} objects; "
+            f"an image may have {MOST_OBJECTS:,}: take some out"
+        )
     ids = {item.object_id for item in record.labels.objects}
     for relationship in record.labels.relationships:
         for end in (relationship.subject_id, relationship.object_id):

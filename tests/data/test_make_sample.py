@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import create_graph
 from data import make_sample
 from data.sample.annotations import OBJECT_ALIASES, PREDICATE_ALIASES, Seen, visual_genome_items
 from data.sample.composition import HELD_OUT, compose, holds_held_out
 from data.sample.pen import HEIGHT, SCALE, WIDTH, Pen, render
 from data.sample.world import Thing, spatial_relations
+from files.splits import Split
 
 SCRIPT = Path(make_sample.__file__)
 
@@ -42,6 +44,14 @@ def scenes() -> list:
 def digests(folder: Path) -> dict[str, str]:
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def test_its_splits_know_the_size_of_every_image(sample, tmp_path):
+    arguments = ["--annotations", str(sample / "raw_data"), "--min_occurances", "1", "--output", str(tmp_path)]
+    assert create_graph.main(arguments) == 0
+    for path in (tmp_path / "data" / "data_samples").iterdir():
+        for record in Split(path):
+            assert (record.width, record.height) == Image.open(sample / "VG_100K" / record.image_name).size
 
 
 def named_triplets(scene) -> list[tuple[str, str, str]]:

@@ -191,6 +191,26 @@ def test_fractions_are_kept_and_whole_numbers_stay_integers(tmp_path):
     assert (type(first.w), type(second.x)) == (int, int)
 
 
+def test_the_sizes_of_the_photos_come_from_image_data(tmp_path):
+    folder = write(
+        tmp_path / "a", objects={1: [thing(1)], 7: [thing(1)], 9: [thing(1)]}, relationships={}, attributes={}
+    )
+    assert [(r.width, r.height) for r in records(folder)[0]] == [(None, None)] * 3
+    data = [
+        {"image_id": 9, "width": 800, "height": 600, "url": "https://somewhere/9.jpg", "coco_id": None},
+        {"image_id": 5, "width": 5, "height": 5},
+        {"image_id": 1, "width": 320, "height": 240},
+        {"image_id": 1, "width": 3, "height": 2},
+    ]
+    (folder / "image_data.json").write_text(json.dumps(data))
+    assert [(r.width, r.height) for r in records(folder)[0]] == [(320, 240), (None, None), (800, 600)]
+    data[1]["width"] = -5
+    (folder / "image_data.json").write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"image_data\.json: item 1 at byte \d+: Expected `int` >= 1"):
+        read_visual_genome(folder)
+    assert read_visual_genome(folder, skip_bad_items=True).image_size.tolist() == [[320, 240], [0, 0], [800, 600]]
+
+
 def test_an_image_listed_twice(tmp_path):
     folder = write(tmp_path / "a", objects={1: [thing(1), thing(2)]}, relationships={}, attributes={})
     item = {"image_id": 1, "relationships": [edge(1, 1, "on", 2)]}

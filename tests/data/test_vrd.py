@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from create_graph import main
 from data.vrd import read_vrd
@@ -186,3 +187,5 @@ def test_forty_photographs_to_train_on_and_twenty_to_test_on(tmp_path, capsys):
     assert [len(part) for part in names] == [40, 20]
     assert names[0] | names[1] == {path.name for path in (VRD / "images").iterdir()}
     assert "divided instead" in capsys.readouterr().out
+    for record in Split(tmp_path / "data" / "data_samples" / "test_data.json"):
+        assert (record.width, record.height) == Image.open(VRD / "images" / record.image_name).size

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from files.images import find_image, list_images, load_image
+from files.images import find_image, image_size, list_images, load_image
 from files.io import InputError
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 128, 0), (255, 255, 255)
@@ -60,6 +60,16 @@ def test_exif_rotation(tmp_path: Path, orientation: int, size: tuple[int, int], 
     image = load_image(tmp_path / "a.jpg")
     assert image.size == size
     assert close_to(image.getpixel(where_red_is), RED, 20)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_size_in_the_header_is_that_of_the_decoded_image(tmp_path: Path, name: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (30, 20)).save(tmp_path / name, exif=exif)
+    assert image_size(tmp_path / name) == load_image(tmp_path / name).size
+    assert image_size(tmp_path / name) == ((20, 30) if orientation in (6, 8) else (30, 20))
 
 
 def test_unreadable_exif_leaves_the_pixels(tmp_path: Path) -> None:

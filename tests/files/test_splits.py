@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from files.io import InputError
-from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord, Split, divide, write_split
+from files.splits import (
+    MOST_OBJECTS,
+    ImageRecord,
+    Labels,
+    ObjectRecord,
+    RelationshipRecord,
+    Split,
+    divide,
+    write_split,
+)
 
 
 def record(number: int) -> ImageRecord:
@@ -46,6 +55,15 @@ def test_the_file_is_the_documented_json_one_image_a_line(tmp_path):
         },
     }
     assert type(Split(path)[0].labels.objects[0].x) is int
+
+
+def test_the_size_of_the_photo_is_kept_where_it_is_known(tmp_path):
+    known = ImageRecord("1.jpg", record(1).labels, width=640, height=480)
+    write_split(tmp_path / "x.json", [known, record(2)])
+    first, second = json.loads((tmp_path / "x.json").read_text())
+    assert (first["width"], first["height"]) == (640, 480)
+    assert sorted(second) == ["image_name", "labels"]
+    assert list(Split(tmp_path / "x.json")) == [known, record(2)]
 
 
 def test_any_json_layout_is_read(tmp_path):
@@ -108,6 +126,12 @@ def test_missing_files_and_folders(tmp_path):
         (lambda item: item["labels"]["objects"][0].update(x="3"), r"item 1: .*objects\[0\]\.x"),
         (lambda item: item["labels"]["relationships"][0].update(subject_id=8), "item 1: relationship 3 names object 8"),
         (lambda item: item["labels"].update(objects=None), "item 1: Expected `array`"),
+        (lambda item: item.update(width=640), "item 1: give width and height, or neither"),
+        (lambda item: item.update(width=0, height=480), r"item 1: Expected `int` >= 1 - at `\$\.width`"),
+        (lambda item: item["labels"]["objects"][0].update(x=10**400), r"item 1: Expected `int` <= 1000000000"),
+        (lambda item: item["labels"]["objects"][0].update(h=-1e300), r"item 1: Expected `float` >= -1000000000"),
+        (lambda item: item["labels"]["objects"][0].update(object_id=10**400), r"item 1: Expected `int` <="),
+        (lambda item: item["labels"].update(image_id=-(10**400)), r"item 1: Expected `int` >="),
     ],
 )
 def test_a_wrong_image_is_named_when_it_is_asked_for(tmp_path, change, message):
@@ -120,6 +144,13 @@ def test_a_wrong_image_is_named_when_it_is_asked_for(tmp_path, change, message):
     assert split[0] == record(0)
     with pytest.raises(InputError, match=message):
         split[1]
+
+
+def test_an_image_with_more_objects_than_can_be_numbered_is_refused(tmp_path):
+    objects = [ObjectRecord(number, 1, 2, 30, 40, "man") for number in range(MOST_OBJECTS + 1)]
+    write_split(tmp_path / "x.json", [ImageRecord("1.jpg", Labels(1, objects, []))])
+    with pytest.raises(InputError, match=r"item 0: '1.jpg' has 32,001 objects; an image may have 32,000"):
+        Split(tmp_path / "x.json")[0]
 
 
 # Dividing ---------------------------------------------------------------------------------------
