@@ -13,18 +13,13 @@ import numpy as np
 import pytest
 import torch
 from small_world import image
-from tiny_run import PIXELS, SMALL, World, copy_of_run, world
+from tiny_run import PIXELS, SMALL, World, copy_of_run
 
 import create_graph
 from files.checkpoints import save_checkpoint
 from files.scene_graphs import read_image_states
 from files.splits import write_split
 from main import main
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> World:
-    return world(tmp_path_factory.getbasetemp())
 
 
 def complaint(capsys, argv: list) -> str:

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tiny_run import PIXELS, SMALL, World, copy_of_run, world
+from tiny_run import PIXELS, SMALL, World, copy_of_run
 
 import evaluation
 import faster_rcnn.train
@@ -23,11 +23,6 @@ from semantic_graph import SemanticActionGraph
 from skipthoughts.train import main as train_skipthoughts
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> World:
-    return world(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,12 @@
 """Reading Visual Genome: its quirks, files too large to hold, and every kind of bad file."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from real_data import data_folder
 
 from benchmarks.make_visual_genome import write_visual_genome
 from benchmarks.plain_create_graph import plain_create_graph
@@ -459,9 +459,7 @@ def test_split_file(tmp_path):
 
 
 def test_the_real_alias_files():
-    folder = Path(__file__).resolve().parents[3] / "shared" / "vg"
-    if not folder.exists():
-        pytest.skip("the real alias files are not here")
+    folder = data_folder("vg")
     from semantic_graph import read_aliases
 
     for name in ("object_alias.txt", "relationship_alias.txt"):

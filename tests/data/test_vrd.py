@@ -1,19 +1,17 @@
 """Reading VRD: its box order, its objects, its vocabulary, its official split."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from real_data import vrd_folder
 
 from create_graph import main
 from data.vrd import read_vrd
 from files.io import InputError
 from files.splits import Split
 from semantic_graph import SemanticActionGraph
-
-VRD = Path(__file__).resolve().parents[3] / "shared" / "vrd"
 
 
 def triplet(subject, predicate, object_):
@@ -149,9 +147,9 @@ def test_a_missing_file_says_where_to_get_it(tmp_path):
         read_vrd(tmp_path)
 
 
-@pytest.mark.skipif(not VRD.exists(), reason="the VRD data are not here")
 def test_the_real_data_keep_every_triplet(tmp_path, capsys):
-    arguments = ["--dataset", "vrd", "--annotations", str(VRD), "--min_occurances", "1", "--output", str(tmp_path)]
+    vrd = vrd_folder()
+    arguments = ["--dataset", "vrd", "--annotations", str(vrd), "--min_occurances", "1", "--output", str(tmp_path)]
     assert main(arguments) == 0
     splits = {n: Split(tmp_path / "data" / "data_samples" / f"{n}_data.json") for n in ("train", "validation", "test")}
     assert {name: len(split) for name, split in splits.items()} == {"train": 3402, "validation": 378, "test": 500}
@@ -162,7 +160,7 @@ def test_the_real_data_keep_every_triplet(tmp_path, capsys):
     assert (len(graph.entities), len(graph.predicates)) == (100, 70)
     assert graph.predicate_edges[:, 3].sum() == sizes["train"]
     assert "0 dropped" in capsys.readouterr().out
-    raw = json.loads((VRD / "annotations_test.json").read_text())
+    raw = json.loads((vrd / "annotations_test.json").read_text())
     for record in splits["test"]:
         expected = [
             (
@@ -176,16 +174,16 @@ def test_the_real_data_keep_every_triplet(tmp_path, capsys):
         assert [(names[r.subject_id], r.predicate, names[r.object_id]) for r in record.labels.relationships] == expected
 
 
-@pytest.mark.skipif(not VRD.exists(), reason="the VRD data are not here")
 def test_forty_photographs_to_train_on_and_twenty_to_test_on(tmp_path, capsys):
-    arguments = ["--dataset", "vrd", "--annotations", str(VRD), "--images_dir", str(VRD / "images")]
+    vrd = vrd_folder()
+    arguments = ["--dataset", "vrd", "--annotations", str(vrd), "--images_dir", str(vrd / "images")]
     arguments += ["--num_train", "40", "--num_validation", "0", "--num_test", "20", "--min_occurances", "1"]
     assert main([*arguments, "--output", str(tmp_path)]) == 0
     names = [
         {r.image_name for r in Split(tmp_path / "data" / "data_samples" / f"{n}_data.json")} for n in ("train", "test")
     ]
     assert [len(part) for part in names] == [40, 20]
-    assert names[0] | names[1] == {path.name for path in (VRD / "images").iterdir()}
+    assert names[0] | names[1] == {path.name for path in (vrd / "images").iterdir()}
     assert "divided instead" in capsys.readouterr().out
     for record in Split(tmp_path / "data" / "data_samples" / "test_data.json"):
-        assert (record.width, record.height) == Image.open(VRD / "images" / record.image_name).size
+        assert (record.width, record.height) == Image.open(vrd / "images" / record.image_name).size

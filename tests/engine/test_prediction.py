@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_run import World, copy_of_run, world
+from tiny_run import World, copy_of_run
 
 from drawing.dot import shown, worth_drawing
 from engine import prediction
@@ -15,11 +15,6 @@ from engine.prediction import file_names
 from files.images import load_image
 from files.scene_graphs import checked_graph
 from main import main
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> World:
-    return world(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_run import SMALL, World, world
+from tiny_run import SMALL, World
 
 from engine.loop import slots_per_transition
 from files.checkpoints import load_checkpoint
@@ -23,11 +23,6 @@ from learning_curve import draw_learning_curves
 from main import main
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> World:
-    return world(tmp_path_factory.getbasetemp())
 
 
 def train(made: World, output: Path, *more: str) -> int:

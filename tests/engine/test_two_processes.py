@@ -12,15 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_run import World, copy_of_run, world
+from tiny_run import World, copy_of_run
 
 ROOT = Path(__file__).resolve().parents[2]
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> World:
-    return world(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")

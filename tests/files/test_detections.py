@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_data import vrd_folder
 
 from files.detections import (
     Detections,
@@ -20,8 +21,6 @@ from files.detections import (
 )
 from files.io import InputError
 from semantic_graph import SemanticActionGraph
-
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "vrd"
 
 
 def two_images() -> dict[str, Detections]:
@@ -90,10 +89,9 @@ def test_json_with_names_numbers_and_other_scores(tmp_path):
 
 
 def test_real_detections_with_the_datasets_own_numbers():
-    if not SHARED.is_dir():
-        pytest.skip("the VRD data is not at hand")
-    names = json.loads((SHARED / "objects.json").read_text())
-    file = read_detections(SHARED / "detections_test.json", default_classes=names)
+    vrd = vrd_folder()
+    names = json.loads((vrd / "objects.json").read_text())
+    file = read_detections(vrd / "detections_test.json", default_classes=names)
     assert len(file) == 500
     assert file.classes == names
     assert file.dropped == 0

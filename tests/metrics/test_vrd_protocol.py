@@ -2,21 +2,18 @@
 
 import json
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from phrases import FAR, FEED, ONE_RIDE, RIDE, A, B, around, attribute, box_iou, image, relation
+from real_data import vrd_folder
 
 import evaluation
 from files.predictions import Phrases, PhrasesOfImages
 from metrics.matching import ranks
 from metrics.vrd import evaluate_arrays, match
-
-ROOT = Path(__file__).resolve().parents[2]
-VRD = ROOT.parent / "shared" / "vrd"
 
 
 def hits(relations, truth=ONE_RIDE, task="relationship", ns=(50,)):
@@ -293,12 +290,12 @@ def test_no_prediction_and_no_ground_truth_are_fine():
 # ---------------------------------------------------------------- the real test set
 
 
-@pytest.mark.skipif(not VRD.exists(), reason="the VRD annotations are not here")
 def test_vrd_annotations_as_predictions_are_all_found():
-    entities, predicates = (json.loads((VRD / f"{kind}.json").read_text()) for kind in ("objects", "predicates"))
+    vrd = vrd_folder()
+    entities, predicates = (json.loads((vrd / f"{kind}.json").read_text()) for kind in ("objects", "predicates"))
 
     def records(part):
-        for name, relations in json.loads((VRD / f"annotations_{part}.json").read_text()).items():
+        for name, relations in json.loads((vrd / f"annotations_{part}.json").read_text()).items():
             rows = []
             for r in relations:
                 ends = r["subject"], r["object"]
