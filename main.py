@@ -16,10 +16,10 @@ import torch
 
 from engine import distributed as ranks
 from engine.options import MODEL_FLAGS, parse
-from engine.parts import make_parts
+from engine.parts import find_checkpoint, make_parts, needed_checkpoint, read_agent
 from engine.prediction import predict
-from engine.testing import find_checkpoint, needed_checkpoint, read_agent, test
-from engine.training import Stopped, Training
+from engine.testing import test
+from engine.training import Stopped, TrainingRun
 from files.io import InputError, check_writable, reports_input_errors
 
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with ranks.process_group(device):
         if arguments.train:
             try:
-                run = Training(make_parts(arguments, device))
+                run = TrainingRun(make_parts(arguments, device))
                 if arguments.resume:
                     run.resume()
                 run.run()

@@ -47,7 +47,7 @@ from benchmarks.synthetic import (
     make_images,
     make_trainer,
 )
-from engine.loop import Trainer
+from engine.loop import TrainingLoop
 from files.io import reports_input_errors, write_json
 from q_learning import LearningOptions
 from vrl_model import ModelOptions
@@ -89,7 +89,7 @@ class Clock:
         return {"wall": statistics.median(self.wall), "processor": statistics.median(self.processor)}
 
 
-def filled(trainer: Trainer, transitions: int) -> Trainer:
+def filled(trainer: TrainingLoop, transitions: int) -> TrainingLoop:
     """Walk at random, without learning, until the replay holds `transitions`."""
     trainer.begin_epoch(np.arange(len(trainer.env.scenes)))
     states = trainer.env.states()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from action_sets import ActionSetMaker
-from engine.loop import Trainer, slots_per_transition
+from engine.loop import TrainingLoop, slots_per_transition
 from environment import Rules, SceneGraphEnvironment
 from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord
 from optimizers import RMSProp
@@ -100,7 +100,7 @@ def make_trainer(
     learning: LearningOptions,
     device: torch.device,
     capacity: int = 20_000,
-) -> Trainer:
+) -> TrainingLoop:
     """What main.py makes of the paper's setting: environment, network, RMSProp, replay."""
     torch.manual_seed(0)
     features = make_features(records, model.feature_dimension) if model.feature_dimension else None
@@ -112,4 +112,4 @@ def make_trainer(
     slots = learning.batch_size * slots_per_transition(len(records), learning.batch_size)
     env = SceneGraphEnvironment(scenes, graph, slots, Rules(), model.use_pair_context)
     learner = Learner(agent, target, RMSProp(network.parameters(), lr=0.0007), learning)
-    return Trainer(env, learner, ReplayMemory(capacity, slots, env.dtype))
+    return TrainingLoop(env, learner, ReplayMemory(capacity, slots, env.dtype))

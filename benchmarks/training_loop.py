@@ -2,8 +2,9 @@
 
     python benchmarks/training_loop.py [--vrd FOLDER] [--output training_loop_benchmark.json] [--threads N]
 
-`Trainer.run_epoch` as main.py --train runs it: every slot takes a step, transitions go into the replay, one sample is
-learned from for every transition made. Exploration at 0.5, so that half of the actions need the network. Two settings:
+`TrainingLoop.run_epoch` as main.py --train runs it: every slot takes a step, transitions go into the replay, one sample
+is learned from for every transition made. Exploration at 0.5, so that half of the actions need the network. Two
+settings:
 
 small   no pixels: box geometry and learned vectors of the two categories, 157 numbers, -> 1024 -> 512 -> 256 -> heads,
         batch 64, Q-learning. On VRD where --vrd names its folder, else on images drawn at random.
@@ -39,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import create_graph
 from benchmarks.synthetic import FEATURES, PHRASE, make_graph, make_images, make_trainer
-from engine.loop import Trainer
+from engine.loop import TrainingLoop
 from files.io import InputError, reports_input_errors, write_json
 from files.splits import Split
 from q_learning import LearningOptions
@@ -76,7 +77,7 @@ class Stopwatch:
         setattr(owner, method, timed)
 
 
-def run(trainer: Trainer, warm_up: int, transitions: int, parts: bool) -> dict[str, Any]:
+def run(trainer: TrainingLoop, warm_up: int, transitions: int, parts: bool) -> dict[str, Any]:
     """Train until so many transitions are made after the warm-up. parts: measure them too, which takes time itself."""
     watch = Stopwatch()
     if parts:

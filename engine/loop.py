@@ -1,4 +1,4 @@
-"""The training loop: act in every slot, remember, learn from a sample; epochs, validation, checkpoints, log."""
+"""The training loop: act in every slot, remember, learn from a sample."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from engine import distributed as ranks
-from engine.queues import deal, walk_lengths
+from engine.walk import most_steps, queues_of
 from environment import SceneGraphEnvironment
 from q_learning import Learner, jittered, mirror_partners, mirrored, set_mode
 from replay_memory import ReplayMemory
@@ -58,7 +58,7 @@ class EpochSums:
         }
 
 
-class Trainer:
+class TrainingLoop:
     """Steps `env` and learns. With several ranks each holds its share of the slots, the memory and the batch.
 
     The same numbers come out however many ranks there are (but for the order in which gradients are added):
@@ -70,7 +70,7 @@ class Trainer:
         self.num_slots = env.num_slots * ranks.world_size()
         self.mine = slice(ranks.rank() * env.num_slots, (ranks.rank() + 1) * env.num_slots)
         self.partners = mirror_partners(env.graph.predicates)
-        self.lengths = walk_lengths(env.scenes, range(len(env.scenes)), env.rules)
+        self.lengths = most_steps(env.scenes, range(len(env.scenes)), env.rules)
         self.steps = 0  # of all slots together, since the beginning
         self.credit = 0.0  # samples owed for the transitions made
         self.epoch = 0
@@ -82,7 +82,7 @@ class Trainer:
         """Shuffle the images and deal them out to the slots."""
         self.num_images = len(images)
         order = np.random.default_rng([self.learner.options.seed, self.epoch]).permutation(images)
-        self.env.assign(deal(order, self.lengths[order], self.num_slots)[self.mine])
+        self.env.assign(queues_of(order, self.lengths[order], self.num_slots)[self.mine])
         self.sums = EpochSums(losses=torch.zeros(3, device=self.learner.agent.device))
 
     def run_epoch(self, epsilon: float, bar: tqdm, pause: Callable[[], None]) -> None:
@@ -110,13 +110,13 @@ class Trainer:
         self.epoch += 1
 
     def images_done(self) -> int:
-        """How many images of this epoch the slots of all ranks are through with; brings the counts up to date."""
+        """How many images of this epoch the slots of all ranks have finished; brings the counts up to date."""
         counts = [int(self.env.active.sum()), int(self.env.position.sum()), len(self.memory)]
         self.active, self.images_begun, self.held = ranks.total(torch.tensor(counts)).tolist()
         return self.images_begun - self.active
 
     def so_far(self) -> dict[str, float | None]:
-        """Means of this epoch until now, for the eye: reward a step and loss are those of this rank."""
+        """Means of this epoch until now, for display: reward a step and loss are those of this rank."""
         row = self.sums.row()
         row["reward"] *= ranks.world_size()
         return {key: row[key] for key in ("reward", "loss", "transitions_per_second")}

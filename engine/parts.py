@@ -15,6 +15,7 @@ import torch
 from action_sets import ActionSetMaker
 from engine import distributed as ranks
 from environment import Rules
+from files.checkpoints import load_checkpoint
 from files.detections import DetectionsFile, read_class_map, read_detections
 from files.images import find_image
 from files.io import InputError
@@ -213,9 +214,49 @@ def check_description(parts: Parts, saved: dict[str, Any], path: str | Path) -> 
     """Raises InputError when a checkpoint was made with another graph or another network."""
     if saved["graph"] != parts.graph.fingerprint():
         raise InputError(
-            f"{path}: was trained with another graph than {parts.arguments.graph}; give the right one with --graph"
+            f"{path}: was trained on a different graph than {parts.arguments.graph}; give the right one with --graph"
         )
     mine = description(parts)["model"]
     wrong = [f"{key} {value}, here {mine.get(key)}" for key, value in saved["model"].items() if mine.get(key) != value]
     if wrong:
         raise InputError(f"{path}: was trained with {'; '.join(wrong)}; give the same flags, or train again")
+
+
+# ---- the checkpoint to use
+
+
+def find_checkpoint(arguments: Any) -> Path | None:
+    """The checkpoint to test: --checkpoint, else best.pt or last.pt of the output folder, None if there is none."""
+    if arguments.checkpoint:
+        return Path(arguments.checkpoint)
+    for name in ("best.pt", "last.pt"):
+        path = Path(arguments.output_dir) / name
+        if path.exists():
+            return path
+    return None
+
+
+def needed_checkpoint(arguments: Any) -> Path:
+    """As `find_checkpoint`. Raises InputError when there is none."""
+    path = find_checkpoint(arguments)
+    if path is None:
+        raise InputError(
+            f"{arguments.output_dir}: has no checkpoint (best.pt, last.pt); train first, or give --checkpoint"
+        )
+    return path
+
+
+def read_agent(path: Path) -> dict[str, Any]:
+    """A checkpoint with what --test and --predict need. Raises InputError when it is another kind of checkpoint."""
+    saved = load_checkpoint(path)
+    if not {"arguments", "description", "network"} <= saved.keys():
+        raise InputError(f"{path}: holds no agent; give best.pt or last.pt of main.py --train")
+    return saved
+
+
+def trained_network(parts: Parts, saved: dict[str, Any]) -> QNetwork:
+    """The network of a checkpoint. Raises InputError when it was trained for something else."""
+    check_description(parts, saved["description"], find_checkpoint(parts.arguments))
+    network = empty_network(parts)
+    network.load_state_dict(saved["network"])
+    return network.to(parts.device).eval()

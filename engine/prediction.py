@@ -19,10 +19,9 @@ from drawing.dot import shown, worth_drawing
 from drawing.pictures import draw_boxes, draw_graph
 from engine import distributed as ranks
 from engine.options import MODEL_FLAGS
-from engine.parts import Parts, detected_instances, make_agent
+from engine.parts import Parts, detected_instances, find_checkpoint, make_agent, trained_network
 from engine.proposals import PhotoBoxes
 from engine.results import graphs
-from engine.testing import find_checkpoint, trained_network
 from engine.walk import Policy, walk
 from faster_rcnn.detect import decoded
 from files.images import list_images

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.walk import Found
+from engine.walk import Findings
 from evaluation import unseen_rows
 from files.predictions import Phrases, PhrasesOfImages, truth_scenes
 from files.scene_graphs import Graph, graph_from_record
@@ -19,7 +19,7 @@ DECIMALS = 3  # of a pixel, in boxes that are written; scores are those of the w
 
 
 def score(
-    found: Found,
+    found: Findings,
     scenes: SceneSet,
     graph: SemanticActionGraph,
     images: Sequence[int],
@@ -33,7 +33,7 @@ def score(
 
 
 def _phrases(
-    found: Found, scenes: SceneSet, graph: SemanticActionGraph, images: Sequence[int], vocabulary: dict[str, int]
+    found: Findings, scenes: SceneSet, graph: SemanticActionGraph, images: Sequence[int], vocabulary: dict[str, int]
 ) -> PhrasesOfImages:
     """A walk's findings with the labels numbered by `vocabulary` and the images by their place in `images`."""
 
@@ -73,7 +73,7 @@ def found_boxes(scenes: SceneSet, scene: np.ndarray, instance: np.ndarray) -> np
 
 
 def graphs(
-    found: Found, scenes: SceneSet, graph: SemanticActionGraph, images: Sequence[int]
+    found: Findings, scenes: SceneSet, graph: SemanticActionGraph, images: Sequence[int]
 ) -> tuple[list[Graph], list[Graph]]:
     """(ground truth, predicted) scene graphs of `images`, with scores and the walk's steps on what is predicted.
 

@@ -9,18 +9,16 @@ from typing import Any
 import numpy as np
 
 from engine import distributed as ranks
-from engine.parts import Parts, check_description, empty_network, make_agent, make_features, make_scenes
+from engine.baselines import frequency_policy, random_policy
+from engine.parts import Parts, find_checkpoint, make_agent, make_features, make_scenes, trained_network
 from engine.proposals import detections_of_split
 from engine.results import graphs, score
-from engine.training import merge, walk_over
-from engine.walk import BEST, Found, Policy, best, frequency_policy, own_choices, random_policy
+from engine.walk import BEST, Findings, Policy, best, merge, own_choices, walk_over
 from evaluation import format_table, train_triplets
-from files.checkpoints import load_checkpoint
-from files.io import InputError, write_json
+from files.io import write_json
 from files.scene_graphs import predictions_from_graphs, write_image_states
 from files.splits import Split
 from scenes.scene import SceneSet
-from vrl_model import QNetwork
 
 # Tasks of results.json -> rows of the comparison
 TITLES = {
@@ -34,43 +32,6 @@ TITLES = {
     "zero_shot_predicate": "zero-shot predicate, k = 1",
     "zero_shot_attribute": "zero-shot attribute",
 }
-
-
-def find_checkpoint(arguments: Any) -> Path | None:
-    """The checkpoint to test: --checkpoint, else best.pt or last.pt of the output folder, None if there is none."""
-    if arguments.checkpoint:
-        return Path(arguments.checkpoint)
-    for name in ("best.pt", "last.pt"):
-        path = Path(arguments.output_dir) / name
-        if path.exists():
-            return path
-    return None
-
-
-def needed_checkpoint(arguments: Any) -> Path:
-    """As `find_checkpoint`. Raises InputError when there is none."""
-    path = find_checkpoint(arguments)
-    if path is None:
-        raise InputError(
-            f"{arguments.output_dir}: has no checkpoint (best.pt, last.pt); train first, or give --checkpoint"
-        )
-    return path
-
-
-def read_agent(path: Path) -> dict[str, Any]:
-    """A checkpoint with what --test and --predict need. Raises InputError when it is another kind of checkpoint."""
-    saved = load_checkpoint(path)
-    if not {"arguments", "description", "network"} <= saved.keys():
-        raise InputError(f"{path}: holds no agent; give best.pt or last.pt of main.py --train")
-    return saved
-
-
-def trained_network(parts: Parts, saved: dict[str, Any]) -> QNetwork:
-    """The network of a checkpoint. Raises InputError when it was trained for something else."""
-    check_description(parts, saved["description"], find_checkpoint(parts.arguments))
-    network = empty_network(parts)
-    network.load_state_dict(saved["network"])
-    return network.to(parts.device).eval()
 
 
 def test(parts: Parts, saved: dict[str, Any] | None) -> None:
@@ -134,7 +95,12 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
 
 
 def all_scores(
-    parts: Parts, found: Found, scenes: SceneSet, on_truth: Found, truth: SceneSet, seen: set[tuple[str, ...]] | None
+    parts: Parts,
+    found: Findings,
+    scenes: SceneSet,
+    on_truth: Findings,
+    truth: SceneSet,
+    seen: set[tuple[str, ...]] | None,
 ) -> dict[str, dict[str, Any]]:
     """Every task of results.json. on_truth: what was said about annotated pairs, of the scenes `truth`."""
     images = np.arange(len(scenes))
@@ -174,7 +140,7 @@ def report(about: dict[str, Any], tasks: dict[str, dict[str, Any]], output: Path
 
 
 def _write_findings(
-    parts: Parts, found: Found, scenes: SceneSet, output: Path, predictions: str, states: str | None = None
+    parts: Parts, found: Findings, scenes: SceneSet, output: Path, predictions: str, states: str | None = None
 ) -> None:
     truth, predicted = graphs(found, scenes, parts.graph, range(len(scenes)))
     write_json(output / predictions, predictions_from_graphs(predicted))
@@ -182,7 +148,7 @@ def _write_findings(
         write_image_states(output / states, truth, predicted)
 
 
-def annotated_pairs(found: Found, scenes: SceneSet) -> Found:
+def annotated_pairs(found: Findings, scenes: SceneSet) -> Findings:
     """What was said about annotated pairs, once for each annotation of the pair.
 
     Predicate detection asks for the predicate of each annotated pair, as VRD's authors' own test does.
@@ -200,7 +166,7 @@ def annotated_pairs(found: Found, scenes: SceneSet) -> Found:
     return found._replace(relationships={key: np.repeat(values, times) for key, values in part.items()})
 
 
-def steps_and_pairs(found: Found, scenes: SceneSet) -> tuple[int, int]:
+def steps_and_pairs(found: Findings, scenes: SceneSet) -> tuple[int, int]:
     """How many ordered pairs of objects the walk visited, and how many there are."""
     visited = int((found.steps["object"] >= 0).sum()) if found.steps else 0
     counts = [len(scenes[int(image)].boxes) for image in np.unique(found.steps["scene"])] if found.steps else []

@@ -95,7 +95,7 @@ def test_skip_thoughts_that_are_not_there(made, tmp_path, capsys):
 
 def test_there_is_no_agent_yet(made, tmp_path, capsys):
     assert "train first" in complaint(capsys, ["--test", *made.files(tmp_path), *SMALL])
-    assert "no run to go on with" in complaint(capsys, ["--train", "--resume", *made.files(tmp_path), *SMALL])
+    assert "nothing to resume" in complaint(capsys, ["--train", "--resume", *made.files(tmp_path), *SMALL])
 
 
 # Contents that do not fit ------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from entity_vectors import EntityVectors
+from vrl_model import EntityVectors
 
 HORSE, ELEPHANT, CUP, NONE = range(4)
 

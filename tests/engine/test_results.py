@@ -7,8 +7,9 @@ import pytest
 from small_world import image, scene_set, seen, street_graph
 from test_walk import BICYCLE, DOG, GRAPH, HAT, PERSON, POLICY, SETS, opinion, street_scenes
 
+from engine.baselines import frequency_policy, random_policy
 from engine.results import found_boxes, graphs, score
-from engine.walk import Found, frequency_policy, random_policy, walk
+from engine.walk import Findings, walk
 from environment import Rules
 from evaluation import evaluate, train_triplets
 from files.scene_graphs import checked_graph, predictions_from_graphs, write_image_states
@@ -63,9 +64,9 @@ def test_images_that_could_not_be_walked_over_count_as_missed():
 
 def test_nothing_found():
     scenes = annotated_scenes()
-    tasks = score(Found({}, {}, {}), scenes, GRAPH, [0, 1])
+    tasks = score(Findings({}, {}, {}), scenes, GRAPH, [0, 1])
     assert tasks["relationship"]["recall"] == {"50": 0.0, "100": 0.0}
-    truth, predicted = graphs(Found({}, {}, {}), scenes, GRAPH, [0, 1])
+    truth, predicted = graphs(Findings({}, {}, {}), scenes, GRAPH, [0, 1])
     assert [len(graph["objects"]) for graph in truth] == [3, 2]
     assert [graph["relationships"] for graph in predicted] == [[], []]
 

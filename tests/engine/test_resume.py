@@ -62,7 +62,7 @@ def assert_same(world: Path, output: str, whole: dict) -> None:
     for part in ("network", "target"):
         for name, tensor in whole[part].items():
             assert torch.equal(tensor, other[part][name]), f"{part} {name}"
-    mine, theirs = (saved["trainers"][0] for saved in (whole, other))
+    mine, theirs = (saved["loops"][0] for saved in (whole, other))
     assert (mine["memory"]["memory"] == theirs["memory"]["memory"]).all()
     keys = ("epoch", "transitions", "epsilon", "reward", "loss")
     assert [[row[k] for k in keys] for row in whole["rows"]] == [[row[k] for k in keys] for row in other["rows"]]
@@ -150,7 +150,7 @@ def test_two_processes_learn_what_one_learns(world):
     )
     assert two.returncode == 0, two.stderr
     one, two = (load_checkpoint(world / name / "last.pt") for name in ("one", "two"))
-    slots = [[len(trainer["memory"]["added"]) for trainer in saved["trainers"]] for saved in (one, two)]
+    slots = [[len(loop["memory"]["added"]) for loop in saved["loops"]] for saved in (one, two)]
     assert slots == [[4], [2, 2]], "more than the batch: they take turns in a sample"
     for name, tensor in one["network"].items():
         torch.testing.assert_close(tensor, two["network"][name], rtol=1e-3, atol=1e-5)

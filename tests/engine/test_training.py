@@ -47,7 +47,7 @@ def test_it_ends_with_what_was_made_and_where(made, tmp_path, capsys):
     lines = said.out.splitlines()
     assert [line.split(":")[0] for line in lines if line.startswith("epoch ")] == ["epoch 1", "epoch 2"]
     transitions = sum(int(row["transitions"]) for row in rows(tmp_path))
-    updates = load_checkpoint(tmp_path / "last.pt")["trainers"][0]["updates"]
+    updates = load_checkpoint(tmp_path / "last.pt")["loops"][0]["updates"]
     assert f"Trained 2 epochs: {transitions} transitions, {updates} updates" in lines[-1]
     assert str(tmp_path) in lines[-1]
     for name in ("best.pt", "last.pt", "log.csv", "learning_curve.png", "image_states.pickle"):

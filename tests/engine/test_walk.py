@@ -6,7 +6,8 @@ import torch
 from small_world import Walker, image, make_agent, make_graph, say_always, scene_set, seen, street_graph
 
 from action_sets import ActionSetMaker
-from engine.walk import best, frequency_policy, own_choices, random_policy, walk
+from engine.baselines import frequency_policy, random_policy
+from engine.walk import best, own_choices, walk
 from environment import Rules
 from vrl_model import Judgement, QValues
 

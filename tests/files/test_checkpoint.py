@@ -11,7 +11,7 @@ import torch
 from small_world import image, make_agent, scene_set, street_graph
 from tqdm import tqdm
 
-from engine.loop import Trainer
+from engine.loop import TrainingLoop
 from environment import Rules, SceneGraphEnvironment
 from files.checkpoints import load_checkpoint, save_checkpoint
 from files.io import InputError
@@ -171,7 +171,7 @@ def make_trainer(**options):
     )
     env = SceneGraphEnvironment(scenes, graph, 4, Rules())
     learner = Learner(agent, copy.deepcopy(agent.network), optimizer, learning)
-    return Trainer(env, learner, ReplayMemory(40, 4, env.dtype))
+    return TrainingLoop(env, learner, ReplayMemory(40, 4, env.dtype))
 
 
 class Enough(Exception):
