@@ -18,7 +18,7 @@ from pathlib import Path
 
 from files.io import InputError, atomic_write, read_bytes, reports_input_errors
 
-# Title of a plot -> the columns drawn in it, each with the name it bears in the legend of that plot.
+# Title of a plot -> the columns drawn in it, each with its name in the legend.
 PLOTS: dict[str, dict[str, str]] = {
     "reward": {"reward": ""},
     "loss": {"loss": "all", "loss_attribute": "attribute", "loss_predicate": "predicate", "loss_entity": "entity"},
@@ -41,7 +41,7 @@ Log = dict[str, list[float]]
 def read_log(path: str | Path) -> Log:
     """A CSV log as {column: one number an epoch}; an empty cell is NaN.
 
-    Raises InputError naming the file, line and column for a cell that is no number, a row of another length,
+    Raises InputError naming the file, line and column for a cell that is not a number, a row of another length,
     a file with no column "epoch", or with no epoch yet.
     """
     try:
@@ -74,7 +74,7 @@ def _number(cell: str, where: str) -> float:
     try:
         return float(cell) if cell.strip() else math.nan
     except ValueError:
-        raise InputError(f"{where} holds {cell!r}, which is no number") from None
+        raise InputError(f"{where} holds {cell!r}, which is not a number") from None
 
 
 def run_names(paths: Sequence[Path]) -> list[str]:

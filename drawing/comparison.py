@@ -17,11 +17,6 @@ from metrics.matching import MINIMUM_OVERLAP, ranks
 from metrics.vrd import match
 
 
-def by_confidence(items: list[dict[str, Any]]) -> list[int]:
-    """Indices of `items`, most confident first; without a score an item counts as certain; ties keep their order."""
-    return sorted(range(len(items)), key=lambda i: -items[i].get("score", 1.0))
-
-
 def corners(graph: Graph) -> np.ndarray:
     """(objects, 4) inclusive corners in pixels of the graph's objects."""
     sides = [[o["x"], o["y"], o["w"], o["h"]] for o in graph["objects"]]

@@ -7,20 +7,20 @@ data is escaped in `label_text`: DOT knows HTML-like labels, entities and backsl
 
 from __future__ import annotations
 
+import html
 import math
-import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import graphviz
 
-from drawing.comparison import by_confidence
-from drawing.program import FONT, escape_xml
+from drawing.program import FONT
+from drawing.selection import items_to_draw, plain_text
 from files.scene_graphs import Graph
 
 OBJECT, ATTRIBUTE, PREDICATE = "#ffc4b5", "#ffe39b", "#c3dbfb"
-INK, LINE = "#22262e", "#7c8594"
+INK, LINE, RIM, SCORE_INK = "#22262e", "#7c8594", "#00000040", "#4c5360"
 SHAPES = {
     "object": {"shape": "box", "style": "filled", "fillcolor": OBJECT},
     "attribute": {"shape": "ellipse", "style": "filled", "fillcolor": ATTRIBUTE, "margin": "0,0"},
@@ -32,90 +32,21 @@ SIGNS = {"hit": "√", "found": "√", "extra": "×", "missed": "○"}
 STATUS_COLOURS = {"hit": "#0e5a2b", "found": "#0e5a2b", "extra": "#9c1c15", "missed": "#4d5563"}
 STATUS_WORDS = {"hit": "hit", "found": "found", "extra": "not annotated", "missed": "missed"}
 LONGEST_LABEL = 36
-MOST_OBJECTS = 60  # where only the most important is drawn
-MOST_RELATIONSHIPS = 30  # of a predicted graph, unless more are asked for
-MUCH_LESS_SURE = 0.1  # of the surest relationship's score: what scores less is hardly believed
-LONE_OBJECT = 0.5  # of the surest object's score, for an object that no drawn relationship needs
 WIDEST_FAN = 3  # children of an object side by side
-
-
-def plain_text(value: object, longest: int | None = None) -> str:
-    """Any text from data as one printable line: no control or direction characters, white space folded, never empty."""
-    text = re.sub(r"\s+", " ", str(value)).strip()
-    text = "".join(c if c.isprintable() or c in "\u200c\u200d" else "\ufffd" for c in text)
-    if longest is not None and len(text) > longest:
-        text = text[: longest - 1].rstrip() + "…"
-    return text or "(empty)"
-
-
-def counted(number: int, noun: str) -> str:
-    """ "1 object", "2 objects"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def label_text(value: object) -> str:
     """Text from data for an HTML-like DOT label, inert: markup, entities and `\\N` are shown as they are."""
-    return escape_xml(plain_text(value, LONGEST_LABEL)).replace("\\", "\\\\")
+    return html.escape(plain_text(value, LONGEST_LABEL)).replace("\\", "\\\\")
 
 
-def shown(graph: Graph, min_score: float | None = None, max_relationships: int | None = None) -> dict[str, list[int]]:
-    """Indices of what to draw of `graph`, by "objects", "attributes" and "relationships".
-
-    Scored items under `min_score` are left out, and whatever hangs on such an object. With
-    `max_relationships` the most confident ones stay, and of the objects those that they connect; where
-    there are not so many, other objects that are at least half as sure as the surest stay too, up to 60 in all. Of
-    what is scored, each pair of objects then shows its surest relationship alone and each object its two surest
-    attributes.
-    """
-    good = {
-        kind: {
-            i for i, item in enumerate(graph[kind]) if min_score is None or item.get("score", min_score) >= min_score
-        }
-        for kind in ("objects", "attributes", "relationships")
-    }
-    objects, links = good["objects"], graph["relationships"]
-    relationships = [
-        i
-        for i in by_confidence(links)
-        if i in good["relationships"] and {links[i]["subject"], links[i]["object"]} <= objects
-    ]
-    attributes = [i for i in by_confidence(graph["attributes"]) if i in good["attributes"]]
-    if max_relationships is not None:
-        relationships = _surest(links, relationships, 1, lambda edge: frozenset((edge["subject"], edge["object"])))
-        attributes = _surest(graph["attributes"], attributes, 2, lambda item: item["object"])
-        connected = {links[i][end] for i in relationships[:max_relationships] for end in ("subject", "object")}
-        room = MOST_OBJECTS - len(connected) if len(relationships) <= max_relationships else 0
-        sure = LONE_OBJECT * max((item.get("score", 1.0) for item in graph["objects"]), default=0.0)
-        others = [i for i in by_confidence(graph["objects"]) if i in objects - connected]
-        others = [i for i in others if graph["objects"][i].get("score", 1.0) >= sure]
-        objects = connected | set(others[: max(0, room)])
-        relationships = relationships[:max_relationships]
-    attributes = [i for i in attributes if graph["attributes"][i]["object"] in objects]
-    return {"objects": sorted(objects), "attributes": sorted(attributes), "relationships": sorted(relationships)}
-
-
-def worth_drawing(graph: Graph, most: int = MOST_RELATIONSHIPS) -> dict[str, Any]:
-    """Arguments of `shown` that leave out what is hardly believed of a predicted graph; all of one without scores."""
-    if not any("score" in item for kind in ("objects", "attributes", "relationships") for item in graph[kind]):
-        return {"min_score": None, "max_relationships": None}
-    surest = max((edge.get("score", 1.0) for edge in graph["relationships"]), default=0.0)
-    return {"min_score": MUCH_LESS_SURE * surest, "max_relationships": most}
-
-
-def _surest(items: list[dict], order: list[int], most: int, of: Callable[[dict], Hashable]) -> list[int]:
-    """The first `most` of `order` of each kind `of(item)`; items without a score all stay."""
-    seen: Counter[Hashable] = Counter()
-    kept = []
-    for i in order:
-        seen[of(items[i])] += 1
-        if "score" not in items[i] or seen[of(items[i])] <= most:
-            kept.append(i)
-    return kept
-
-
-def has_boxes(graph: Graph) -> bool:
-    """Whether any object has a box: only then is there a photo to number them in."""
-    return any(item["w"] > 0 and item["h"] > 0 for item in graph["objects"])
+def _digraph(**attributes: str) -> graphviz.Digraph:
+    """An empty graph in the common style; attributes: of the graph."""
+    dot = graphviz.Digraph(graph_attr={"fontname": FONT, "pad": "0.15"} | attributes)
+    dot.attr("node", fontname=FONT, fontsize="13", fontcolor=INK, color=RIM, height="0.28", width="0.3")
+    dot.attr("node", margin="0.10,0.035")
+    dot.attr("edge", color=LINE, arrowsize="0.65")
+    return dot
 
 
 def scene_graph_dot(
@@ -127,29 +58,15 @@ def scene_graph_dot(
 ) -> tuple[str, dict[str, str]]:
     """A scene graph as DOT, and what each node says in words: (source, {node name: title}).
 
-    items: what to draw, of `shown`; all by default. numbered: objects bear their number in the
-    photo (from 1); by default when two have one name. An item's "status" of `graph_comparison.mark`
+    items: what to draw, of `items_to_draw`; all by default. numbered: objects show their number in the
+    photo (from 1); by default when two have one name. An item's "status" of `comparison.mark`
     is drawn. Nodes are named, and in an SVG carry the id, `prefix` + o, a or r + the item's index.
     """
-    items = items or shown(graph)
+    items = items or items_to_draw(graph)
     objects = graph["objects"]
     if numbered is None:
         numbered = max(Counter(objects[i]["name"] for i in items["objects"]).values(), default=0) > 1
-    dot = graphviz.Digraph()
-    dot.attr(
-        "graph", nodesep="0.1", ranksep="0.25", pack="8", packmode="node", fontname=FONT, fontsize="11", pad="0.15"
-    )
-    dot.attr(
-        "node",
-        fontname=FONT,
-        fontsize="13",
-        fontcolor=INK,
-        height="0.28",
-        width="0.3",
-        margin="0.10,0.035",
-        color="#00000040",
-    )
-    dot.attr("edge", color=LINE, arrowsize="0.65")
+    dot = _digraph(nodesep="0.1", ranksep="0.25", pack="8", packmode="node", fontsize="11")
     titles = {}
 
     def add(kind: str, index: int, item: dict[str, Any], text: str, number: int | None = None) -> str:
@@ -159,7 +76,7 @@ def scene_graph_dot(
         if number is not None:
             label = f'<FONT POINT-SIZE="10.5">{number} </FONT>' + label
         if score is not None and (kind, score) != ("object", 1):  # annotated boxes are certain
-            label += f'<FONT POINT-SIZE="10.5" COLOR="#4c5360"> {score:.2f}</FONT>'
+            label += f'<FONT POINT-SIZE="10.5" COLOR="{SCORE_INK}"> {score:.2f}</FONT>'
         look = dict(SHAPES[kind])
         if status:
             colour = STATUS_COLOURS[status]
@@ -229,7 +146,7 @@ def _legend(graph: Graph, items: dict[str, list[int]]) -> str:
     """The legend as an HTML-like label, of our own words only; it also says what was left out."""
 
     def cell(colour: str, words: str, style: str) -> str:
-        return f'<TD BGCOLOR="{colour}" BORDER="1" COLOR="#00000040" STYLE="{style}">{words}</TD>'
+        return f'<TD BGCOLOR="{colour}" BORDER="1" COLOR="{RIM}" STYLE="{style}">{words}</TD>'
 
     cells = [cell(OBJECT, "object", "SOLID")]
     if items["attributes"]:
@@ -258,23 +175,11 @@ def neighbourhood_dot(
     """A word of the semantic action graph among its phrases, as DOT: (source, {node name: title}).
 
     kind: what the word is, "object", "attribute" or "predicate". attributes: (entity, attribute, times).
-    phrases: (subject, predicate, object, times). The commoner a phrase, the wider its edges.
+    phrases: (subject, predicate, object, times). The more frequent a phrase, the wider its edges.
     """
     attributes, phrases = list(attributes), list(phrases)
     most = max((times for *_, times in [*attributes, *phrases]), default=1)
-    dot = graphviz.Digraph()
-    dot.attr("graph", rankdir="LR", nodesep="0.09", ranksep="0.55", fontname=FONT, pad="0.15")
-    dot.attr(
-        "node",
-        fontname=FONT,
-        fontsize="13",
-        fontcolor=INK,
-        height="0.28",
-        width="0.3",
-        margin="0.10,0.035",
-        color="#00000040",
-    )
-    dot.attr("edge", color=LINE, arrowsize="0.65")
+    dot = _digraph(rankdir="LR", nodesep="0.09", ranksep="0.55")
     titles: dict[str, str] = {}
     names: dict[tuple[str, str, str], str] = {}
 
@@ -289,7 +194,7 @@ def neighbourhood_dot(
             names[key] = name
         label = f"<B>{label_text(text)}</B>" if kind_ == "object" or is_word else label_text(text)
         if times is not None:
-            label += f'<FONT POINT-SIZE="10.5" COLOR="#4c5360"> {times:,}</FONT>'
+            label += f'<FONT POINT-SIZE="10.5" COLOR="{SCORE_INK}"> {times:,}</FONT>'
         emphasis = {"penwidth": "2", "color": INK, "fontsize": "16"} if is_word else {}
         dot.node(name, f"<{label}>", **(SHAPES[kind_] | emphasis))
         titles[name] = title or plain_text(text)

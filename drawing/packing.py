@@ -18,8 +18,8 @@ GAP = 22.0  # points between parts
 TRIED_WIDTHS = 24
 GRAPH_KEYS = ("fontname", "fontsize", "pad", "labelloc")
 NODE_KEYS = (
-    "class", "color", "fillcolor", "fontcolor", "fontname", "fontsize", "height", "id", "margin", "penwidth",
-    "shape", "style", "width",
+    "class", "color", "fillcolor", "fixedsize", "fontcolor", "fontname", "fontsize", "height", "id", "image",
+    "imagescale", "margin", "penwidth", "shape", "style", "width",
 )  # fmt: skip
 EDGE_KEYS = ("arrowhead", "arrowsize", "class", "color", "penwidth", "style")
 
@@ -55,7 +55,7 @@ def pack_rectangles(sizes: np.ndarray, shape: float) -> np.ndarray:
     return best
 
 
-def packed(source: str, shape: float) -> str:
+def with_positions(source: str, shape: float) -> str:
     """DOT `source` with its parts laid out and packed: DOT with positions, for `run_dot(..., placed=True)`.
 
     shape: wanted width / height of the picture.

@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -19,10 +20,11 @@ from typing import Any
 from PIL import Image
 
 from drawing.comparison import hits_at, mark
-from drawing.dot import SIGNS, STATUS_WORDS, counted, has_boxes, plain_text, scene_graph_dot, shown, worth_drawing
-from drawing.packing import packed
+from drawing.dot import SIGNS, STATUS_WORDS, scene_graph_dot
+from drawing.packing import with_positions
 from drawing.photo import COLOURS, data_uri, text_colour
-from drawing.program import escape_xml, to_svg
+from drawing.program import to_svg
+from drawing.selection import counted, drawing_limits, has_boxes, items_to_draw, plain_text
 from files.scene_graphs import Graph
 
 ASSETS = Path(__file__).resolve().parent / "page_assets"
@@ -47,7 +49,7 @@ def fill(template: str, **values: str) -> str:
 def score_items(scores: Sequence[tuple[str, int, int]]) -> str:
     """(title, hits, total) of each score as list items; those without ground truth are left out."""
     return "".join(
-        f"<li>{escape_xml(title)} <b>{100 * hits / total:.0f} %</b> ({hits:,} of {total:,})</li>"
+        f"<li>{escape(title)} <b>{100 * hits / total:.0f} %</b> ({hits:,} of {total:,})</li>"
         for title, hits, total in scores
         if total
     )
@@ -71,16 +73,16 @@ def image_page(
 
     photo: the address of the picture, None where there is none. size: (width, height) in the pixels in which the
     boxes are given. head: the template's $policy, $styles, $scripts, $back and $steps. items: what to draw
-    of the graph (`graph_dot.shown`), by default what is worth drawing; the lists have all.
+    of the graph (`items_to_draw`), by default what is worth drawing; the lists have all.
     """
     title = plain_text(graph["image_name"] or "scene graph")
     graphs = {"prediction": graph}
     if truth is not None:
         graphs["prediction"], graphs["truth"] = mark(graph, truth)
     titles = {"truth": "Ground truth", "prediction": "Prediction" if truth is not None else "Scene graph"}
-    drawn = {"prediction": items or shown(graph, **worth_drawing(graph))}
+    drawn = {"prediction": items or items_to_draw(graph, **drawing_limits(graph))}
     if truth is not None:
-        drawn["truth"] = shown(truth)
+        drawn["truth"] = items_to_draw(truth)
     shape = 0.75 if truth is not None else 1.2
     numbered = any(map(has_boxes, graphs.values()))
     panels = [
@@ -89,9 +91,9 @@ def image_page(
         if side in graphs
     ]
     width, height = size
-    alternative = escape_xml(f"Photo {title}")
+    alternative = escape(f"Photo {title}")
     picture = (
-        f'<img src="{escape_xml(photo)}" width="{width}" height="{height}" alt="{alternative}">'
+        f'<img src="{escape(photo)}" width="{width}" height="{height}" alt="{alternative}">'
         if photo
         else f'<svg class="blank" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         'role="img" aria-label="No photo"></svg>'
@@ -104,7 +106,7 @@ def image_page(
     }
     return fill(
         "image.html",
-        title=escape_xml(title),
+        title=escape(title),
         scores=score_items(image_scores(graph, truth)) if truth is not None else "",
         photo=picture,
         panels="\n".join(panels),
@@ -171,8 +173,8 @@ def _panel(
 ) -> str:
     """A graph with its heading, zoom buttons and legend. shape: about width / height of the place for it."""
     source, titles = scene_graph_dot(graph, items, numbered=numbered, prefix=f"{side[0]}-", legend=False)
-    markup, _, _ = to_svg(packed(source, shape), titles, placed=True)
-    markup = re.sub(r' id="(graph|edge)\d+"', "", markup)  # two graphs stand in one page
+    markup, _, _ = to_svg(with_positions(source, shape), titles, placed=True)
+    markup = re.sub(r' id="(graph|edge)\d+"', "", markup)  # one page has two graphs
     counts = []
     for kind in ("objects", "relationships"):
         drawn, there = len(items[kind]), len(graph[kind])
@@ -184,11 +186,4 @@ def _panel(
         for status, words in STATUS_WORDS.items()
         if status in statuses
     )
-    return f"""<section class="panel" aria-label="{title}">
-      <div class="panel-head"><h2>{title}</h2><p>{", ".join(counts)}</p>
-        <div class="zoom"><button type="button" data-zoom="out" aria-label="Smaller">−</button>
-        <button type="button" data-zoom="in" aria-label="Larger">+</button>
-        <button type="button" data-zoom="fit">Fit</button></div></div>
-      <div class="canvas" role="group" aria-label="{title} as a graph; arrow keys go from node to node">{markup}</div>
-      <div class="legend">{legend}</div>
-    </section>"""
+    return fill("panel.html", title=title, counts=", ".join(counts), graph=markup, legend=legend)

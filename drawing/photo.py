@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import boxes
 from drawing.comparison import corners
-from drawing.dot import plain_text
+from drawing.selection import plain_text
 from files.scene_graphs import Graph
 
 # Ten hues that stay apart on a photo, each with white or black text at a contrast of at least 4.5 to 1.

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import io
 import re
+import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from drawing.comparison import mark, with_missed
-from drawing.dot import has_boxes, neighbourhood_dot, scene_graph_dot, shown
-from drawing.packing import packed
+from drawing.dot import neighbourhood_dot, scene_graph_dot
+from drawing.packing import with_positions
 from drawing.page import standalone_page
 from drawing.photo import data_uri, draw_boxes
-from drawing.program import PdfDrawing, pdf_bytes, run_dot, to_svg
+from drawing.program import run_dot, to_svg
+from drawing.selection import has_boxes, items_to_draw
 from files.io import InputError, atomic_write
 from files.scene_graphs import Graph, checked_graph
 from semantic_graph import SemanticActionGraph
@@ -26,7 +28,7 @@ __all__ = ["draw_boxes", "draw_graph", "draw_neighbourhood"]
 
 ENDINGS = (".svg", ".png", ".pdf", ".html")
 PNG_DPI = 144
-LARGEST_PNG_SIDE = 20_000  # pixels; a larger drawing gets fewer dots an inch
+LARGEST_PNG_SIDE = 12_000  # pixels; a larger drawing is made smaller
 PHOTO_SIDE = 520  # points: the longer side of the photo beside a graph, or more beside a high one
 SHAPE = 1.4  # wanted width / height of a graph
 GAP = 16  # points between them
@@ -52,12 +54,12 @@ def draw_graph(
 
     ground_truth: the annotated graph of the same image; hits, predictions that are not annotated and
     what was missed are then told apart. image: the photo, shown with its boxes beside the graph.
-    min_score, max_relationships: see `graph_dot.shown`; they do not thin out the ground truth.
+    min_score, max_relationships: see `selection.items_to_draw`; they do not thin out the ground truth.
     Raises InputError for another ending, a graph that is not one, or when no program to draw with is installed.
     """
     ending = check_ending(output)
     graph = checked_graph(graph, "the graph to draw")
-    items = shown(graph, min_score, max_relationships)
+    items = items_to_draw(graph, min_score, max_relationships)
     if ending == ".html":
         content = standalone_page(graph, ground_truth, image, items).encode()
     else:
@@ -73,21 +75,24 @@ def draw_graph(
             items["objects"] = sorted({*items["objects"], *hanging})
         source, titles = scene_graph_dot(drawn, items, numbered=has_boxes(graph) or None)
         photo = draw_boxes(image, graph, [i for i in items["objects"] if i < len(graph["objects"])]) if image else None
-        content = _picture(packed(source, SHAPE), titles, ending, photo, placed=True)
+        if ending == ".pdf":
+            content = _pdf(source, photo)
+        else:
+            content = _picture(with_positions(source, SHAPE), titles, ending, photo, placed=True)
     with atomic_write(output) as file:
         file.write(content)
 
 
 def draw_neighbourhood(graph: SemanticActionGraph, word: str, output: str | Path, phrases: int = 12) -> None:
-    """Draw a word of the semantic action graph with its commonest phrases into `output` (.svg, .png or .pdf).
+    """Draw a word of the semantic action graph with its most frequent phrases into `output` (.svg, .png, .pdf).
 
     word: an entity's, attribute's or predicate's name. phrases: how many of each kind; for an entity
-    its attributes, what it is the subject of, and what it is the object of. Edges are the wider the commoner.
+    its attributes, what it is the subject of, and what it is the object of. Frequent phrases have wider edges.
     Raises InputError, with the nearest names, when the graph does not have the word.
     """
     ending = check_ending(output, ENDINGS[:3])
     source, titles = neighbourhood_dot(*_neighbourhood(graph, word, phrases))
-    content = _picture(source, titles, ending, None, placed=False)
+    content = run_dot(source, "pdf") if ending == ".pdf" else _picture(source, titles, ending, None, placed=False)
     with atomic_write(output) as file:
         file.write(content)
 
@@ -95,7 +100,7 @@ def draw_neighbourhood(graph: SemanticActionGraph, word: str, output: str | Path
 def _neighbourhood(
     graph: SemanticActionGraph, word: str, most: int
 ) -> tuple[str, str, list[tuple[str, str, int]], list[tuple[str, str, str, int]]]:
-    """(the word's name in the graph, its kind, its commonest attribute phrases, its commonest predicate phrases)."""
+    """(the word's name in the graph, its kind, its most frequent attribute phrases, and predicate phrases)."""
     indices = {
         "object": graph.entity_index(word),
         "attribute": graph.attribute_index(word),
@@ -106,17 +111,17 @@ def _neighbourhood(
         raise graph.no_such_word(word)
     index = indices[kind]
 
-    def commonest(edges: np.ndarray, column: int) -> list[list[int]]:
+    def most_frequent(edges: np.ndarray, column: int) -> list[list[int]]:
         rows = edges[edges[:, column] == index]
         return rows[np.argsort(-rows[:, -1].astype(np.int64), kind="stable")[:most]].tolist()
 
-    pairs = commonest(graph.attribute_edges, 0 if kind == "object" else 1) if kind != "predicate" else []
+    pairs = most_frequent(graph.attribute_edges, 0 if kind == "object" else 1) if kind != "predicate" else []
     triples: list[list[int]] = []
     if kind == "object":
-        triples = commonest(graph.predicate_edges, 0)
-        triples += [row for row in commonest(graph.predicate_edges, 2) if row not in triples]
+        triples = most_frequent(graph.predicate_edges, 0)
+        triples += [row for row in most_frequent(graph.predicate_edges, 2) if row not in triples]
     elif kind == "predicate":
-        triples = commonest(graph.predicate_edges, 1)
+        triples = most_frequent(graph.predicate_edges, 1)
     name = {"object": graph.entities, "attribute": graph.attributes, "predicate": graph.predicates}[kind][index]
     return (
         name,
@@ -127,11 +132,9 @@ def _neighbourhood(
 
 
 def _picture(source: str, titles: dict[str, str], ending: str, photo: Image.Image | None, placed: bool) -> bytes:
-    """DOT source, with positions or without, and a photo beside the graph, in the format of `ending`."""
+    """DOT source, with positions or without, and a photo beside the graph, as SVG or PNG."""
     if ending == ".png":
         return _png(source, photo, placed)
-    if ending == ".pdf":
-        return _pdf(source, photo, placed)
     markup, width, height = to_svg(source, titles, placed)
     if photo is not None:
         total, at_photo, at_graph, size = _beside(photo, width, height)
@@ -168,12 +171,10 @@ def _beside(photo: Image.Image, width: float, height: float) -> tuple[Pair, Pair
 
 
 def _png(source: str, photo: Image.Image | None, placed: bool) -> bytes:
-    _, width, height = to_svg(source, placed=placed)
-    dpi = min(PNG_DPI, int(LARGEST_PNG_SIDE / max(width, height) * 72))
-    drawn = run_dot(source, "png", placed, dpi)
+    drawn = run_dot(source, "png", placed, f"-Gdpi={PNG_DPI}", f"-Gsize={LARGEST_PNG_SIDE / PNG_DPI:.0f}")
     if photo is None:
         return drawn
-    scale = dpi / 72
+    scale = PNG_DPI / 72
     graph = Image.open(io.BytesIO(drawn)).convert("RGB")
     total, at_photo, at_graph, size = _beside(photo, graph.width / scale, graph.height / scale)
     picture = Image.new("RGB", (round(total[0] * scale), round(total[1] * scale)), "white")
@@ -185,21 +186,15 @@ def _png(source: str, photo: Image.Image | None, placed: bool) -> bytes:
     return buffer.getvalue()
 
 
-def _pdf(source: str, photo: Image.Image | None, placed: bool) -> bytes:
-    drawing = PdfDrawing(source, placed)
+def _pdf(source: str, photo: Image.Image | None) -> bytes:
+    """The graph as PDF; the photo is a node without edges, packed beside it."""
     if photo is None:
-        return drawing.bytes()
-    from matplotlib.figure import Figure
-
-    total, at_photo, at_graph, size = _beside(photo, drawing.width, drawing.height)
-    figure = Figure(figsize=(total[0] / 72, total[1] / 72))
-
-    def axes(place: Pair, width: float, height: float):
-        bottom = total[1] - place[1] - height
-        return figure.add_axes((place[0] / total[0], bottom / total[1], width / total[0], height / total[1]))
-
-    picture = axes(at_photo, *size)
-    picture.imshow(photo, aspect="auto")
-    picture.set_axis_off()
-    drawing.draw(axes(at_graph, drawing.width, drawing.height))
-    return pdf_bytes(figure)
+        return run_dot(with_positions(source, SHAPE), "pdf", True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "photo.jpg"
+        photo.save(path, quality=88)
+        width, height = (side * PHOTO_SIDE / max(photo.size) / 72 for side in photo.size)  # inches
+        look = f"shape=none label=< > fixedsize=true imagescale=true width={width:.3f} height={height:.3f}"
+        node = f'\tphoto [image="{path.as_posix()}" {look}]\n'
+        source = source.rstrip().removesuffix("}") + node + "}\n"
+        return run_dot(with_positions(source, SHAPE), "pdf", True)

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from drawing.dot import shown, worth_drawing
 from drawing.pictures import draw_boxes, draw_graph
+from drawing.selection import drawing_limits, items_to_draw
 from engine import distributed as ranks
 from engine.options import MODEL_FLAGS
 from engine.parts import Parts, detected_instances, find_checkpoint, make_agent, trained_network
@@ -220,9 +220,9 @@ class _Walker:
 
 def _write(graph: Graph, photo: Image.Image, target: Path) -> None:
     """The two pictures first: the JSON file says that the image is done."""
-    worth = worth_drawing(graph, DRAWN_RELATIONSHIPS)
+    worth = drawing_limits(graph, DRAWN_RELATIONSHIPS)
     with atomic_write(target.with_name(f"{target.name}_boxes.jpg")) as file:
-        draw_boxes(photo, graph, shown(graph, **worth)["objects"]).save(file, "JPEG", quality=90)
+        draw_boxes(photo, graph, items_to_draw(graph, **worth)["objects"]).save(file, "JPEG", quality=90)
     draw_graph(graph, target.with_name(f"{target.name}_graph.png"), **worth)
     write_json(target.with_name(f"{target.name}.json"), graph)
 
@@ -234,7 +234,7 @@ def _printable(name: str) -> str:
 
 def _in_words(graph: Graph) -> str:
     names = [f"{thing['name']} {number}" for number, thing in enumerate(graph["objects"], 1)]
-    surest = [graph["relationships"][i] for i in shown(graph, **worth_drawing(graph, LISTED))["relationships"]]
+    surest = [graph["relationships"][i] for i in items_to_draw(graph, **drawing_limits(graph, LISTED))["relationships"]]
     edges = sorted(surest, key=lambda edge: -edge["score"])
     lines = [f"  {names[e['subject']]} - {e['predicate']} - {names[e['object']]}  {e['score']:.2f}" for e in edges]
     return "\n".join([f"{graph['image_name']}: {len(names)} objects. Its surest relationships:", *lines])

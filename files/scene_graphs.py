@@ -8,7 +8,7 @@ A *graph* is a plain dict, one image:
      "relationships": [{"predicate", "subject", "object", "score"?, "step"?}],
      "steps"?:        [[subject, object or -1], …]}                     the agent's walk, a row a step
 
-"score" stands on what was predicted, "step" is the row of "steps" in which it was. `image_states.pickle`
+Predicted items have a "score"; "step" is the row of "steps" in which it was predicted. `image_states.pickle`
 holds {"gt": [graph, …], "curr": [graph, …]}: ground truth and prediction of the same images in the same order.
 """
 
@@ -102,7 +102,7 @@ def read_graph(path: str | Path) -> Graph:
     """Read one scene graph: this program's layout, written by hand too, or Visual Genome's scene_graphs.json layout.
 
     By hand much may be left out: "image_name" (""), "attributes", "relationships", an object's box (0, 0, 0, 0:
-    no box). Attributes may also stand in the object, as in Visual Genome: {"name": "dog", "attributes": ["brown"]}.
+    no box). An object may have its own attributes, as in Visual Genome: {"name": "dog", "attributes": ["brown"]}.
     A list that holds one graph is that graph. Raises InputError naming file and item.
     """
     value = read_json(path)
@@ -111,7 +111,7 @@ def read_graph(path: str | Path) -> Graph:
             raise InputError(f"{path}: is a list of {len(value)} graphs; save the one to read as a file of its own")
         value = value[0]
     if not isinstance(value, dict) or not isinstance(value.get("objects"), list):
-        raise InputError(f'{path}: is no scene graph: it has no list "objects"; see the layout in the README')
+        raise InputError(f'{path}: is not a scene graph: it has no list "objects"; see the layout in the README')
     things = _dicts(value, "objects", path)
     words = [
         {"attribute": word, "object": index}
@@ -154,7 +154,7 @@ def _with_indices(
 ) -> list[dict[str, Any]]:
     """Relationships by Visual Genome's subject_id and object_id get indices; others stay as they are."""
     index_of: dict[str, int] = {}
-    for index, thing in enumerate(things):  # merged ids: other numbers that the same object has borne
+    for index, thing in enumerate(things):  # merged ids: other ids of the same object
         for object_id in [thing.get("object_id"), *_list(thing, "merged_object_ids", f"{path}: objects[{index}]")]:
             index_of.setdefault(str(object_id), index)
     indexed = []
@@ -164,7 +164,7 @@ def _with_indices(
             for end in ("subject", "object"):
                 object_id = edge.get(f"{end}_id")
                 if object_id is None or str(object_id) not in index_of:
-                    raise InputError(f"{path}: relationships[{i}] has {end}_id {object_id}, which no object bears")
+                    raise InputError(f"{path}: relationships[{i}] has {end}_id {object_id}, which no object has")
                 ends[end] = index_of[str(object_id)]
             edge = edge | ends
         indexed.append(edge)
@@ -178,7 +178,7 @@ def read_image_states(path: str | Path) -> dict[str, list[Graph]]:
     """Read image_states.pickle -> {"gt": [graph, …], "curr": [graph, …]}, checked. Raises InputError."""
     states = read_plain_pickle(path, PICKLE_CURE)
     if not isinstance(states, dict) or not all(isinstance(states.get(key), list) for key in ("gt", "curr")):
-        raise InputError(f'{path}: is no image_states.pickle: it must hold lists "gt" and "curr"; {PICKLE_CURE}')
+        raise InputError(f'{path}: is not an image_states.pickle: it must hold lists "gt" and "curr"; {PICKLE_CURE}')
     return _checked_states(states, path)
 
 
@@ -257,7 +257,7 @@ def graph_from_record(record: ImageRecord) -> Graph:
 
 
 def predictions_from_graphs(graphs: Iterable[Graph]) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Graphs in predictions.json's layout, by image name (see files/predictions.py). What bears no score gets 1.
+    """Graphs in predictions.json's layout, by image name (see files/predictions.py). Without a score an item gets 1.
 
     Ground-truth graphs in this layout keep their order and their repetitions. Raises InputError when two graphs are
     of one image.

@@ -20,7 +20,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from anywher
 from PIL import Image
 from tqdm import tqdm
 
-from drawing.dot import plain_text
 from drawing.page import (
     LARGEST_PHOTO_SIDE,
     PAGE_SCRIPTS,
@@ -33,6 +32,7 @@ from drawing.page import (
     score_items,
     script_json,
 )
+from drawing.selection import plain_text
 from files.images import find_image, load_image
 from files.io import InputError, atomic_write, reports_input_errors, safe_file_name
 from files.scene_graphs import Graph, read_image_states
@@ -60,7 +60,7 @@ def make_gallery(
     """Write the gallery of these images into the folder `output`. Returns one line for each photo that is missing.
 
     truths, predictions: graphs of the same images in the same order. Photos are found in `images_dir`
-    by `image_files.find_image` and re-encoded, so that nothing of the original file but its pixels is published.
+    by `files.images.find_image` and re-encoded, so that nothing of the original file but its pixels is published.
     Raises InputError when the folder cannot be written or no graph can be drawn.
     """
     output = Path(output)

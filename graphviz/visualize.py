@@ -16,8 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from anywhere
 
-from drawing.dot import MOST_RELATIONSHIPS, counted, shown, worth_drawing
 from drawing.pictures import ENDINGS, check_ending, draw_graph
+from drawing.selection import MOST_RELATIONSHIPS, counted, drawing_limits, items_to_draw
 from files.images import load_image
 from files.io import reports_input_errors
 from files.scene_graphs import read_graph
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--min_score",
         type=float,
-        help="leave out what scores less (default: a tenth of the surest relationship's score; 0 draws all)",
+        help="leave out what scores less (default: a tenth of the best relationship's score; 0 draws all)",
     )
     parser.add_argument(
         "--max_relationships",
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     output = arguments.output or arguments.graph.with_suffix(".html")
     check_ending(output)
     graph = read_graph(arguments.graph)
-    limits = worth_drawing(graph)
+    limits = drawing_limits(graph)
     limits |= {name: getattr(arguments, name) for name in limits if getattr(arguments, name) is not None}
     draw_graph(
         graph,
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
         **limits,
     )
     counts = []
-    for kind, drawn in shown(graph, **limits).items():
+    for kind, drawn in items_to_draw(graph, **limits).items():
         part = f"{len(drawn):,} of " if len(drawn) < len(graph[kind]) else ""
         counts.append(part + counted(len(graph[kind]), kind.removesuffix("s")))
     print(f"Drew {', '.join(counts)}: {output.resolve()}")

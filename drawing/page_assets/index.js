@@ -122,7 +122,7 @@ byId("filters").addEventListener("reset", () => {
   setTimeout(show); // after the form has taken its first values
 });
 
-// What is asked for stands in the address, and goes along to the pages, so that coming back finds it again.
+// The filters are kept in the address and passed to the pages, so that coming back restores them.
 function remember() {
   const parts = new URLSearchParams();
   for (const name of ["word", "predicate"]) if (asked[name] !== "") parts.set(name, asked[name]);

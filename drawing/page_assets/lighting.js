@@ -1,7 +1,7 @@
 // The page of one image is these scripts, in this order, in one scope: lighting.js, photo.js, graphs.js, walk.js, page.js.
 // Here: what belongs to what, and lighting it up.
 // Every thing has a key, "p-o3": p prediction or t ground truth; o object, a attribute, r relationship; its index.
-// A graph's SVG nodes bear the key as their id. Text from data only ever becomes text nodes and attribute values.
+// A graph's SVG nodes have the key as their id. Text from data only ever becomes text nodes and attribute values.
 "use strict";
 
 const data = JSON.parse(document.getElementById("data").textContent);

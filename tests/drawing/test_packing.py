@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small_graphs import graph_of, thing
 
 from drawing.dot import scene_graph_dot
-from drawing.packing import pack_rectangles, packed
+from drawing.packing import pack_rectangles, with_positions
 from drawing.program import run_dot
 
 
@@ -33,7 +33,9 @@ def test_parts_keep_their_layout_and_nodes_do_not_overlap():
     edges = [{"predicate": "near", "subject": i, "object": i + 1} for i in range(0, 12, 2)]
     attributes = [{"attribute": "green", "object": i} for i in range(0, 12, 3)]
     source, _ = scene_graph_dot(graph_of(objects, attributes, edges))
-    before, after = (json.loads(run_dot(s, "json", p)) for s, p in ((source, False), (packed(source, 1.0), True)))
+    before, after = (
+        json.loads(run_dot(s, "json", p)) for s, p in ((source, False), (with_positions(source, 1.0), True))
+    )
 
     def boxes_of(layout: dict) -> dict[str, np.ndarray]:
         found = {}

@@ -16,9 +16,10 @@ from PIL import Image
 from small_graphs import HOSTILE, SVG, graph_of, hand_worked_pair, nodes_of, thing
 
 from drawing.comparison import mark, with_missed
-from drawing.dot import plain_text, scene_graph_dot, shown
+from drawing.dot import scene_graph_dot
 from drawing.pictures import draw_graph
 from drawing.program import find_dot, run_dot, to_svg
+from drawing.selection import plain_text
 from files.io import InputError
 
 
@@ -30,48 +31,7 @@ def pair() -> tuple[dict, dict]:
 # ---------------------------------------------------------------- what is drawn
 
 
-def test_all_is_shown_without_limits(pair):
-    assert shown(pair[0]) == {"objects": [0, 1, 2], "attributes": [0, 1], "relationships": [0, 1]}
-
-
-def test_min_score_takes_what_hangs_on_a_weak_object_along(pair):
-    assert shown(pair[0], min_score=0.65) == {"objects": [0, 1, 2], "attributes": [0], "relationships": []}
-    assert shown(pair[0], min_score=0.85) == {"objects": [0, 2], "attributes": [], "relationships": []}
-
-
-def test_max_relationships_keeps_the_best_and_their_objects(pair):
-    prediction, _ = pair
-    prediction["relationships"].append({"predicate": "under", "subject": 2, "object": 0, "score": 0.3})
-    assert shown(prediction, max_relationships=1) == {"objects": [0, 1], "attributes": [0, 1], "relationships": [0]}
-    assert shown(prediction, max_relationships=2)["objects"] == [0, 1, 2], "nothing was cut, nothing is left out"
-
-
-def test_max_relationships_shows_the_surest_of_each_pair_and_two_attributes_of_each_object(pair):
-    prediction, truth = pair
-    prediction["attributes"] += [{"attribute": word, "object": 0, "score": 0.1} for word in ("young", "old")]
-    assert shown(prediction, max_relationships=9) == {
-        "objects": [0, 1, 2],
-        "attributes": [0, 1, 2],
-        "relationships": [0],
-    }
-    truth["relationships"].append({"predicate": "on", "subject": 0, "object": 1})
-    assert shown(truth, max_relationships=9)["relationships"] == [0, 1, 2], "what bears no score is all annotated"
-
-
-def test_of_very_many_objects_the_connected_and_the_most_confident_are_drawn():
-    graph = graph_of([thing(str(i), score=0.5 + i / 200) for i in range(80)])
-    graph["relationships"] = [{"predicate": "on", "subject": 0, "object": 1}]
-    assert shown(graph, max_relationships=5)["objects"] == [0, 1, *range(22, 80)]
-    assert len(shown(graph)["objects"]) == 80
-
-
-def test_unsure_objects_are_drawn_only_where_a_relationship_needs_them():
-    graph = graph_of([thing(str(i), score=score) for i, score in enumerate((0.1, 0.1, 0.8, 0.4, 0.39))])
-    graph["relationships"] = [{"predicate": "on", "subject": 0, "object": 1}]
-    assert shown(graph, max_relationships=5)["objects"] == [0, 1, 2, 3]
-
-
-def test_nodes_bear_kind_status_score_and_words(pair):
+def test_nodes_have_kind_status_score_and_words(pair):
     source, titles = scene_graph_dot(with_missed(*mark(*pair)), numbered=True)
     nodes = nodes_of(to_svg(source, titles)[0])
     assert nodes["o0"] == ("node object hit", "man 1, score 0.90, hit", "√ 1 man 0.90")
@@ -122,6 +82,8 @@ def test_any_text_is_drawn_as_it_is(names):
 @pytest.mark.parametrize("with_photo", [False, True])
 @pytest.mark.parametrize("ending", [".svg", ".png", ".pdf", ".html"])
 def test_every_format(pair, tmp_path, ending, with_photo):
+    if ending == ".pdf" and not shutil.which("dot"):
+        pytest.skip("PDF needs Graphviz itself: on Debian `apt-get install graphviz`")
     output = tmp_path / "new folder" / f"graph{ending}"
     photo = Image.new("RGB", (320, 200), "#88aacc") if with_photo else None
     draw_graph(pair[0], output, ground_truth=pair[1], image=photo)
@@ -135,18 +97,18 @@ def test_every_format(pair, tmp_path, ending, with_photo):
         assert height > 300
     elif ending == ".pdf":
         assert content.startswith(b"%PDF")
-        assert b"/Type0" in content or b"/TrueType" in content, "text stays text"
+        assert (b"/Subtype /Image" in content) == with_photo
     else:
         assert (b'<img src="data:image/jpeg;base64,' in content) == with_photo
         assert b"http://" not in content.replace(b"http://www.w3.org/", b"")
     assert [p.name for p in output.parent.iterdir()] == [output.name]
 
 
-def test_a_very_wide_graph_gets_fewer_dots_an_inch(tmp_path):
+def test_a_very_large_picture_is_made_smaller(tmp_path):
     graph = graph_of([thing(f"object with a long name {i}") for i in range(400)])
     relationships = [{"predicate": f"p{i}", "subject": i, "object": 399} for i in range(399)]
     draw_graph({**graph, "relationships": relationships}, tmp_path / "wide.png")
-    assert max(Image.open(tmp_path / "wide.png").size) <= 20_000
+    assert 9_000 < max(Image.open(tmp_path / "wide.png").size) <= 12_000
 
 
 def test_eighty_objects_take_less_room_than_side_by_side(tmp_path):
@@ -192,3 +154,6 @@ def test_which_program_draws(tmp_path, monkeypatch):
     assert run_dot("digraph { a -> b }", "svg").startswith(b"<?xml")
     with pytest.raises(InputError, match="could not draw the graph"):
         run_dot("digraph { a -> ", "svg")
+    system.unlink()
+    with pytest.raises(InputError, match="PDF needs Graphviz itself"):
+        run_dot("digraph { a -> b }", "pdf")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from tiny_run import World, copy_of_run
 
-from drawing.dot import shown, worth_drawing
+from drawing.selection import drawing_limits, items_to_draw
 from engine import prediction
 from engine.prediction import file_names
 from files.images import load_image
@@ -229,7 +229,11 @@ def test_what_the_agent_hardly_believes_is_not_drawn():
             {"object": 1, "attribute": "red", "score": 0.01},
         ],
     }
-    assert shown(graph, **worth_drawing(graph)) == {"objects": [0, 1, 2], "relationships": [0, 2], "attributes": [0]}
-    assert shown(graph, **worth_drawing(graph, 1))["relationships"] == [0]
+    assert items_to_draw(graph, **drawing_limits(graph)) == {
+        "objects": [0, 1, 2],
+        "relationships": [0, 2],
+        "attributes": [0],
+    }
+    assert items_to_draw(graph, **drawing_limits(graph, 1))["relationships"] == [0]
     nothing = {"objects": things, "relationships": [], "attributes": []}
-    assert shown(nothing, **worth_drawing(nothing))["objects"] == [0, 1, 2]
+    assert items_to_draw(nothing, **drawing_limits(nothing))["objects"] == [0, 1, 2]

@@ -96,8 +96,8 @@ def test_visual_genomes_layout_is_read(tmp_path):
     [
         ('{"objects": [', "cut off"),
         ([GRAPH, GRAPH], "2 graphs"),
-        ({"a": 1}, "no scene graph"),
-        (3, "no scene graph"),
+        ({"a": 1}, "not a scene graph"),
+        (3, "not a scene graph"),
         (changed(objects=[1]), '"objects"'),
         (changed(relationships={}), '"relationships"'),
         (changed(objects=[{"nmae": "dog"}]), "`name` - at `$.objects[0]`"),

@@ -113,7 +113,7 @@ def watched(browser) -> Iterator:
     page.on("console", lambda message: troubles.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: troubles.append(f"exception: {error}"))
     page.on("request", lambda r: r.url.startswith(("file:", "data:")) or troubles.append(f"request: {r.url}"))
-    # A request that leaving the page has cut off is no trouble.
+    # A request that leaving the page has cut off is fine.
     page.on("requestfailed", lambda r: "ABORTED" in r.failure or troubles.append(f"failed: {r.url} {r.failure}"))
     yield page, troubles
     page.close()
@@ -148,7 +148,7 @@ def test_file_names_are_safe_and_no_two_alike(script):
     assert stems[0] == "a"
 
 
-def test_nothing_leaves_the_folder_and_photos_are_made_anew(gallery):
+def test_nothing_leaves_the_folder_and_photos_are_encoded_again(gallery):
     made = sorted(str(path.relative_to(gallery)) for path in gallery.rglob("*") if path.is_file())
     assert [name for name in made if name.startswith("pages/")] == [
         "pages/DOG-2.html",
@@ -298,7 +298,7 @@ def test_page_has_photo_graphs_lists_and_scores(rider):
     rows = rider.get_by_role("region", name="Predicted relationships").locator("tbody tr")
     assert rows.nth(0).inner_text().split("\t") == ["1", "man 1 riding horse 2", "0.80", "√ hit"]
     assert rows.nth(1).inner_text().split("\t") == ["2", f"horse 2 {EVIL_WORD} man 1", "0.30", "× not annotated"]
-    assert rider.locator("#p-r1").count() == 0, "a pair shows its surest relationship, the list shows both"
+    assert rider.locator("#p-r1").count() == 0, "a pair shows its most confident relationship, the list shows both"
 
 
 def test_boxes_lie_where_the_data_says(rider):

@@ -72,7 +72,7 @@ def test_limits_are_told(main, tmp_path, capsys):
         assert ">by<" not in (tmp_path / "g.svg").read_text()
 
 
-def test_of_a_predicted_graph_what_is_hardly_believed_is_left_out(main, tmp_path, capsys):
+def test_of_a_predicted_graph_low_confidence_is_left_out(main, tmp_path, capsys):
     objects = [{"name": f"o{i}", "x": 0, "y": 0, "w": 9, "h": 9, "score": 1} for i in range(50)]
     edges = [{"predicate": f"p{i:02}", "subject": i, "object": i + 1, "score": 0.9 - i / 50} for i in range(49)]
     path = tmp_path / "g.json"
