@@ -1,18 +1,18 @@
 """Reading a JSON list of images that is too large to hold: item by item, in bounded memory.
 
-The file is cut into byte ranges that several processes decode at once. Where an item begins
-is guessed: items are objects, and all of them begin with the key that the first one begins
-with. The guess cannot go wrong unnoticed. Inside a string the key's quotes would be escaped,
-so a match is always the beginning of some object; and if that object is nested in an item,
-the range has unbalanced brackets and does not decode. Then, and for every error, the file is
-read again by a slow and careful scanner that says which item is bad, and at which byte.
+The mapped file is cut into batches of items, which several processes decode and condense at
+once. When anything is wrong with it, the file is read again by a slow and careful scanner that
+says which item is bad, and at which byte, or leaves that item out.
 """
 
 from __future__ import annotations
 
+import codecs
 import gc
+import mmap
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,12 @@ from tqdm import tqdm
 from data.processes import Workers
 from files.io import InputError
 
+BATCH_BYTES = 1 << 18  # decoded at a time: few enough that the objects stay in the processor's cache
 RANGE_BYTES = 8 << 20  # what a process is given at a time
-BATCH_BYTES = 1 << 18
 MAX_ITEM_BYTES = 64 << 20
 FEW_BYTES = 16 << 20  # below this, starting processes costs more than it brings
 ADVICE = "--skip_bad_items leaves such items out"
+CURE = "see README.md for where to get Visual Genome, or run: python data/download.py vg-annotations"
 
 
 Condense = Callable[[Iterable[list[Any]]], Any]
@@ -46,15 +47,6 @@ class ItemType:
     elements: dict[str, type]
 
 
-@dataclass
-class _Layout:
-    """What the beginning of a file tells: its size, the byte of its first item, how an item begins."""
-
-    size: int
-    first: int
-    key: bytes | None  # the first key of the first item, with its quotes
-
-
 def read_lists(
     jobs: list[tuple[Path, ItemType, Condense]], skip_bad_items: bool, workers: Workers, title: str
 ) -> list[tuple[list[Any], int]]:
@@ -66,135 +58,107 @@ def read_lists(
     number of bad items or elements that were left out.
     Raises InputError naming file, item and byte offset.
     """
-    layouts = [_look_at(path) for path, _, _ in jobs]
-    total = sum(layout.size for layout in layouts)
-    tasks = []
-    for number, ((path, type_, condense), layout) in enumerate(zip(jobs, layouts, strict=True)):
-        for start in range(layout.first, layout.size, RANGE_BYTES) if layout.key else ():
-            tasks.append((number, path, layout, start, min(start + RANGE_BYTES, layout.size), type_.item, condense))
+    total = sum(_size(path) for path, _, _ in jobs)
     found: list[list[Any]] = [[] for _ in jobs]
-    whole = [layout.key is not None for layout in layouts]
-    results = workers.in_order(_read_range, tasks, large=total > FEW_BYTES)
+    bad = set()
+
+    def tasks() -> Iterator[tuple]:
+        for number, (path, type_, condense) in enumerate(jobs):
+            ranges = _cut(path)
+            if ranges is None:
+                bad.add(number)
+            for batches in ranges or ():
+                yield number, path, batches, type_.item, condense
+
+    results = workers.in_order(_read_range, tasks(), large=total > FEW_BYTES)
     with tqdm(total=total, desc=title, unit="B", unit_scale=True, disable=None, leave=False) as bar:
-        for (number, _, _, start, stop, _, _), result in zip(tasks, results, strict=True):
-            if result is None:
-                whole[number] = False
-            else:
-                found[number].append(result)
-            bar.update(stop - start)
-    answer = []
-    for (path, type_, condense), layout, parts, good in zip(jobs, layouts, found, whole, strict=True):
-        answer.append((parts, 0) if good else _read_carefully(path, layout, type_, condense, skip_bad_items))
-    return answer
+        for number, size, part in results:
+            if part is None:
+                bad.add(number)
+            found[number].append(part)
+            bar.update(size)
+    return [
+        _read_carefully(path, type_, condense, skip_bad_items) if number in bad else (found[number], 0)
+        for number, (path, type_, condense) in enumerate(jobs)
+    ]
 
 
-def _look_at(path: Path) -> _Layout:
-    cure = "see README.md for where to get Visual Genome, or run: python data/download.py vg-annotations"
+def _size(path: Path) -> int:
     try:
-        size = os.path.getsize(path)
-        with open(path, "rb") as file:
-            head = file.read(1 << 16)
+        status = os.stat(path)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {cure}") from None
+        raise InputError(f"{path}: no such file; {CURE}") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); {cure}") from None
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in head[:4]:
-        raise InputError(f"{path}: is not UTF-8 text at byte 0 (it looks like UTF-16 or UTF-32); save it as UTF-8")
-    opening = re.match(rb"(?:\xef\xbb\xbf)?\s*\[\s*", head)
-    if opening is None:
-        what = f"is not a JSON list of images at byte {len(head) - len(head.lstrip())}" if head.strip() else "is empty"
-        raise InputError(f"{path}: {what}; {cure}")
-    key = re.match(rb'\{\s{0,64}("[^"\\]{0,64}")\s{0,64}:', head[opening.end() :])
-    return _Layout(size, opening.end(), key[1] if key else None)
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {CURE}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path}: is not a file; {CURE}")
+    return status.st_size
 
 
-def _read_range(task: tuple) -> Any | None:
-    """Decode and condense the items that begin in bytes [start, stop) of a file; None when that fails."""
-    _, path, layout, start, stop, item, condense = task
+def _cut(path: Path) -> list[np.ndarray] | None:
+    """Ranges of a list file, each as (k, 2) first byte, byte after the last, of its batches of items.
+
+    None where the careful way must say what is wrong.
+    """
+    try:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            places = _places(text)
+    except (OSError, ValueError):  # mmap refuses an empty file
+        return None
+    if places is None:
+        return None
+    if len(places) == 0:
+        return []
+    batch = np.flatnonzero(np.diff(places[:, 0] // BATCH_BYTES, prepend=-1))
+    batches = np.stack([places[batch, 0], places[np.append(batch[1:], len(places)) - 1, 1]], axis=1)
+    if np.diff(batches).max() > MAX_ITEM_BYTES:
+        return None
+    return np.split(batches, np.flatnonzero(np.diff(batches[:, 0] // RANGE_BYTES)) + 1)
+
+
+def _places(text: mmap.mmap) -> np.ndarray | None:
+    """(k, 2) first byte, byte after the last of each item of a JSON list; None when it is none."""
+    whole = memoryview(text)
+    begin = 3 if whole[:3] == codecs.BOM_UTF8 else 0
+    try:
+        items = msgspec.json.decode(whole[begin:], type=list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    first = np.array([offset_in(whole, item) for item in items], np.int64)
+    size = np.array([memoryview(item).nbytes for item in items], np.int64)
+    return np.stack([first, first + size], axis=1)
+
+
+def _read_range(task: tuple) -> tuple[int, int, Any | None]:
+    """(number of the job, bytes, the range decoded and condensed; None when that fails)."""
+    number, path, batches, item, condense = task
     decoder = msgspec.json.Decoder(list[item])
     collecting = gc.isenabled()
     gc.disable()  # decoding makes many objects and no cycles
     try:
         with open(path, "rb") as file:
-            return condense(decoder.decode(text) for text in _batches(file, layout, start, stop))
-    except (_NotFound, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+            part = condense(decoder.decode(text) for text in _texts(file, batches))
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        part = None
     finally:
         if collecting:
             gc.enable()
+    return number, int(batches[-1, 1] - batches[0, 0]), part
 
 
-class _NotFound(Exception):
-    """The items of a range cannot be told apart in the quick way."""
-
-
-def _batches(file: IO[bytes], layout: _Layout, start: int, stop: int) -> Iterator[bytes]:
-    """The items that begin in bytes [start, stop), as JSON lists of about `BATCH_BYTES`.
-
-    Small batches: the decoded objects stay in the processor's cache and the allocator's pools.
-    """
-    # Bounded, so that a beginning across the end of a range is seen from both sides.
-    beginning = re.compile(rb"\{\s{0,64}%b\s{0,64}:" % re.escape(layout.key))
-    file.seek(start)
-    offset, buffer = start, b""  # buffer holds the bytes from offset on
-    opened = False  # whether buffer begins with an item
-    while True:
-        more = file.read(BATCH_BYTES)
-        buffer += more
-        if not opened:
-            first = beginning.search(buffer)
-            if first and offset + first.start() < stop:
-                buffer, offset, opened = buffer[first.start() :], offset + first.start(), True
-            elif not more or offset + len(buffer) > stop + BATCH_BYTES:
-                return  # a long item of the range before covers all of this one
-            else:
-                continue
-        if offset + len(buffer) > stop:
-            # the first item that begins at stop or later belongs to the next range
-            last = beginning.search(buffer, max(stop - offset, 1))
-            cut = last.start() if last else None
-        else:
-            cut = _last_beginning(buffer, layout.key)
-        if cut:
-            yield _as_list(buffer[:cut], b",")
-            if offset + cut >= stop:
-                return
-            buffer, offset = buffer[cut:], offset + cut
-        elif not more:
-            yield _as_list(buffer, b"]")
-            return
-        elif len(buffer) > MAX_ITEM_BYTES:
-            raise _NotFound
-
-
-def _last_beginning(buffer: bytes, key: bytes) -> int | None:
-    """Where the last item of a buffer begins, if it holds the beginnings of two."""
-    at = buffer.rfind(key)
-    while at > 0:
-        before = buffer[max(at - 64, 0) : at].rstrip()
-        place = max(at - 64, 0) + len(before) - 1
-        if before.endswith(b"{") and place > 0 and buffer[at + len(key) : at + len(key) + 64].lstrip()[:1] == b":":
-            return place
-        at = buffer.rfind(key, 0, at)
-    return None
-
-
-def _as_list(text: bytes, end: bytes) -> bytes:
-    text = text.rstrip()
-    if not text.endswith(end):
-        raise _NotFound
-    return b"[%b]" % text[:-1]
+def _texts(file: IO[bytes], batches: np.ndarray) -> Iterator[bytes]:
+    for begin, end in batches.tolist():
+        file.seek(begin)
+        yield b"[%b]" % file.read(end - begin)
 
 
 # The careful way --------------------------------------------------------------------------------
 
 
-def _read_carefully(
-    path: Path, layout: _Layout, type_: ItemType, condense: Condense, skip_bad_items: bool
-) -> tuple[list[Any], int]:
+def _read_carefully(path: Path, type_: ItemType, condense: Condense, skip_bad_items: bool) -> tuple[list[Any], int]:
     decoder = msgspec.json.Decoder(type_.item)
     parts, items, size, bad = [], [], 0, 0
-    for number, offset, text in _items(path, layout):
+    for number, offset, text in _items(path):
         try:
             items.append(decoder.decode(text))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -267,14 +231,15 @@ def offset_in(data: bytes, part: msgspec.Raw) -> int:
     return np.frombuffer(part, np.uint8).ctypes.data - np.frombuffer(data, np.uint8).ctypes.data
 
 
-def _items(path: Path, layout: _Layout) -> Iterator[tuple[int, int, bytes]]:
+def _items(path: Path) -> Iterator[tuple[int, int, bytes]]:
     """(number, byte offset, text) of each item of the list, whatever it is.
 
-    Raises InputError when the list does not end, or something follows its end.
+    Raises InputError when the file is not a list, when the list does not end, or something follows its end.
     """
     with open(path, "rb") as file:
-        file.seek(layout.first)
-        offset, number, buffer, block = layout.first, 0, b"", RANGE_BYTES
+        offset = _beginning(path, file.read(1 << 16))
+        file.seek(offset)
+        number, buffer, block = 0, b"", RANGE_BYTES
         while True:
             more = file.read(block)
             buffer += more
@@ -306,6 +271,17 @@ def _items(path: Path, layout: _Layout) -> Iterator[tuple[int, int, bytes]]:
                     f"{path}: item {number} at byte {start} is larger than {MAX_ITEM_BYTES >> 20} MB or does not end; "
                     "get the file again, or take that item out"
                 )
+
+
+def _beginning(path: Path, head: bytes) -> int:
+    """The byte after the bracket that opens the list."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in head[:4]:
+        raise InputError(f"{path}: is not UTF-8 text at byte 0 (it looks like UTF-16 or UTF-32); save it as UTF-8")
+    opening = re.match(rb"(?:\xef\xbb\xbf)?\s*\[", head)
+    if opening is None:
+        what = f"is not a JSON list of images at byte {len(head) - len(head.lstrip())}" if head.strip() else "is empty"
+        raise InputError(f"{path}: {what}; {CURE}")
+    return opening.end()
 
 
 def _separators(text: np.ndarray) -> tuple[list[int], bool]:

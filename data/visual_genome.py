@@ -133,7 +133,7 @@ def read_visual_genome(
     parts = {kind: found[kind][0] if kind in found else [] for kind in ("objects", "relationships", "attributes")}
     if scene_graphs.exists():
         held = [np.unique(gather(part.image_id for part in parts[kind])) for kind in ("objects", "relationships")]
-        ids = np.concatenate(found["scene graph ids"][0]) if "scene graph ids" in found else None
+        ids = gather(found["scene graph ids"][0]) if "scene graph ids" in found else None
         if ids is None or not (np.isin(ids, held[0]).all() and np.isin(ids, held[1]).all()):
             job = (scene_graphs, _SCENE_GRAPHS, partial(_scene_graph_columns, held=held))
             ((lacking, count),) = read_lists([job], skip_bad_items, workers, "scene graphs")
@@ -147,7 +147,7 @@ def read_visual_genome(
     )
     annotations.entity_aliases, annotations.predicate_aliases = entity_aliases, predicate_aliases
     if "sizes" in found:
-        _set_image_sizes(annotations, np.concatenate(found["sizes"][0]))
+        _set_image_sizes(annotations, gather(found["sizes"][0]).reshape(-1, 3))
     annotations.drop("item", "malformed (--skip_bad_items)", bad)
     return annotations
 
@@ -291,4 +291,5 @@ def _image_ids(batches: Iterable[list[Any]]) -> np.ndarray:
 
 
 def _image_sizes(batches: Iterable[list[_ImageData]]) -> np.ndarray:
-    return np.array([(i.image_id, i.width, i.height) for items in batches for i in items], np.int64).reshape(-1, 3)
+    """(3 k,) image id, width, height of k images, one after the other."""
+    return np.array([(i.image_id, i.width, i.height) for items in batches for i in items], np.int64).ravel()

@@ -1,6 +1,7 @@
 """Reading Visual Genome: its quirks, files too large to hold, and every kind of bad file."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -405,6 +406,15 @@ def test_a_bad_file_is_refused(tmp_path, case, skip_bad_items):
     (folder / "objects.json").write_bytes(data)
     with pytest.raises(InputError, match=rf"objects\.json: .*{message}"):
         read_visual_genome(folder, skip_bad_items=skip_bad_items)
+
+
+def test_what_is_not_a_file_is_refused_without_waiting_for_it(tmp_path):
+    folder = write(tmp_path, objects=GOOD, relationships={}, attributes={})
+    for make in (os.mkfifo, os.mkdir):
+        os.remove(folder / "relationships.json")
+        make(folder / "relationships.json")
+        with pytest.raises(InputError, match=r"relationships\.json: is not a file"):
+            read_visual_genome(folder)
 
 
 def test_an_endless_item_does_not_fill_the_memory(tmp_path, monkeypatch):
