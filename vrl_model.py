@@ -19,7 +19,6 @@ from torch.nn import functional as F
 from action_sets import ActionSetMaker, greedy, random_action
 from boxes import CONTEXT, GEOMETRY, box_geometry
 from environment import OBJECT_REWARD, PENALTY
-from linear import Linear
 from scenes.scene import SceneSet
 from semantic_graph import SemanticActionGraph
 
@@ -74,11 +73,11 @@ class FusionNetwork(nn.Module):
         sizes = (options.state_dimension, *options.fusion_sizes)
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(sizes):
-            layers += [Linear(before, after), nn.ReLU(inplace=True)]
+            layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
             if options.dropout:
                 layers.append(nn.Dropout(options.dropout))
         self.fusion = nn.Sequential(*layers)
-        self.heads = Linear(sizes[-1], sum(widths))
+        self.heads = nn.Linear(sizes[-1], sum(widths))
         self.future = nn.Linear(sizes[-1], 3) if options.reward_loss == "cross_entropy" else None
         if self.future is not None:
             nn.init.constant_(self.heads.bias[: widths[0] + widths[1]], RARE)

@@ -13,9 +13,8 @@ both.
 What bounds it: memory. With 64 states, 128 operations are done with a weight that is read; the product of 4096 x 4096
 matrices does 8192. Of an update's time go two fifths into the two forward passes of the first layer, a fifth into the
 gradient of its weights, and a fifth into the optimizer, which computes next to nothing but reads weight, gradient and
-mean square and writes two of them, 20 bytes a weight, 2.1 GB (torch.profiler, two threads). `linear.Linear` takes the
-products in blocks of rows and writes a gradient over the one before it; `optimizers.RMSProp` does its work in one pass.
-With torch's own Linear the share was 44 % where these reached 60 %.
+mean square and writes two of them, 20 bytes a weight, 2.1 GB (torch.profiler, two threads). With torch's RMSprop, which
+passes over memory seven times, the share would be half of what Adam's fused kernel reaches.
 """
 
 from __future__ import annotations

@@ -12,8 +12,7 @@ from action_sets import ActionSetMaker
 from engine.loop import TrainingLoop, slots_per_transition
 from environment import Rules, SceneGraphEnvironment
 from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord
-from optimizers import RMSProp
-from q_learning import Learner, LearningOptions
+from q_learning import Learner, LearningOptions, make_optimizer
 from replay_memory import ReplayMemory
 from scenes.scene import SceneSet
 from semantic_graph import SemanticActionGraph
@@ -111,5 +110,5 @@ def make_trainer(
     agent = Agent(network, encoder, ActionSetMaker(graph, Rules()), device)
     slots = learning.batch_size * slots_per_transition(len(records), learning.batch_size)
     env = SceneGraphEnvironment(scenes, graph, slots, Rules(), model.use_pair_context)
-    learner = Learner(agent, target, RMSProp(network.parameters(), lr=0.0007), learning)
+    learner = Learner(agent, target, make_optimizer("rmsprop", network.parameters(), 0.0007), learning)
     return TrainingLoop(env, learner, ReplayMemory(capacity, slots, env.dtype))

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from files.io import InputError
 
@@ -64,6 +66,11 @@ def total(values: torch.Tensor) -> torch.Tensor:
         values = values.clone()
         dist.all_reduce(values)
     return values
+
+
+def wrapped(network: nn.Module) -> nn.Module:
+    """The network as it is called for losses: with several processes gradients are averaged over them."""
+    return DistributedDataParallel(network) if world_size() > 1 else network
 
 
 def gather(value: Any) -> list[Any]:

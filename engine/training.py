@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,9 @@ from files.checkpoints import load_checkpoint, save_checkpoint
 from files.io import InputError
 from files.scene_graphs import write_image_states
 from files.splits import Split
-from optimizers import RMSProp
-from q_learning import Learner, LearningOptions, epsilon_at
+from q_learning import Learner, LearningOptions, epsilon_at, make_optimizer
 from replay_memory import ReplayMemory
 
-OPTIMIZERS = {"rmsprop": RMSProp, "adamw": partial(torch.optim.AdamW, fused=True)}
 SECOND_CTRL_C = 2.0  # seconds after the first from which it ends the run at once
 
 
@@ -67,14 +64,16 @@ class TrainingRun:
             seed=arguments.seed,
         )
         network, target = make_network(parts), make_network(parts)
-        optimizer = OPTIMIZERS[arguments.optimizer](
-            network.parameters(), lr=arguments.learning_rate, weight_decay=arguments.weight_decay
+        optimizer = make_optimizer(
+            arguments.optimizer, network.parameters(), arguments.learning_rate, arguments.weight_decay
         )
         slots = ranks.share(arguments.batch_size, "--batch_size")
         slots *= slots_per_transition(len(self.images), arguments.batch_size)
         env = SceneGraphEnvironment(self.scenes, parts.graph, slots, parts.rules, parts.model.use_pair_context)
         capacity = max(arguments.replay_buffer_capacity // ranks.world_size(), 1)
-        self.learner = Learner(make_agent(parts, network, self.scenes, features), target, optimizer, learning)
+        self.learner = Learner(
+            make_agent(parts, network, self.scenes, features), target, optimizer, learning, ranks.wrapped(network)
+        )
         memory = ReplayMemory(capacity, slots, env.dtype, arguments.replay_preference)
         self.loop = TrainingLoop(env, self.learner, memory)
         self.log = TrainingLog(self.output, arguments.tensorboard)

@@ -10,7 +10,7 @@ import torch
 
 from files.io import InputError, atomic_write, read_bytes
 
-FORMAT = "vrl checkpoint 3"  # the number rises when what networks are made of changes
+FORMAT = "vrl checkpoint 4"  # the number rises when what networks are made of changes
 
 
 def save_checkpoint(path: str | Path, content: dict[str, Any]) -> None:

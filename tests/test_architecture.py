@@ -40,10 +40,9 @@ KNOWS |= BESIDE
 KNOWS["engine"] |= set(BESIDE) - {"create_graph", "data"}
 KNOWS["main"] |= KNOWS["engine"]
 
-# On their way out: files of the root that go into others, and arrows that still point upwards.
-LEAVING = {"entity_vectors", "linear", "optimizers", "phrase_keys"}
-UPWARDS = {("q_learning", "engine"), ("files", "semantic_graph")}
-COUNTING = {"scenes/feature_cache.py", "q_learning.py"}  # ask for the number of processes outside engine/
+# On their way out: arrows that still point upwards.
+UPWARDS = {("files", "semantic_graph")}
+COUNTING = {"scenes/feature_cache.py"}  # ask for the number of processes outside engine/
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
@@ -113,11 +112,11 @@ def test_only_the_engine_knows_how_many_processes_there_are():
 
 
 def test_the_root_holds_the_commands_and_the_paper():
-    names = {path.stem for path in ROOT.glob("*.py")} - LEAVING
+    names = {path.stem for path in ROOT.glob("*.py")}
     assert names >= DOORS
     assert len(names) <= 11, f"{sorted(names)}: at most eleven files in the root; what serves them goes into a folder"
 
 
 def test_every_file_has_its_place_in_the_rule():
     files = [*ROOT.glob("*.py"), *(path for path in ROOT.glob("[!.]*/*.py") if path.parent.name != "tests")]
-    assert {room(path.relative_to(ROOT).as_posix()) for path in files} <= {*KNOWS, *SCRIPTS, *LEAVING}
+    assert {room(path.relative_to(ROOT).as_posix()) for path in files} <= {*KNOWS, *SCRIPTS}
