@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from drawing.pictures import draw_graph
-from engine.prediction import worth_drawing
+from drawing.selection import drawing_limits
 from files.images import list_images, load_image
 from files.io import InputError, read_json, reports_input_errors, write_json
 from files.scene_graphs import read_image_states
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     for i, (annotated, graph) in enumerate(zip(truth, predicted, strict=True)):
         photo = load_image(vrd / "images" / graph["image_name"])
         target = output / "drawings" / f"{i:02d}.png"
-        draw_graph(graph, target, annotated, photo, **worth_drawing(graph))
+        draw_graph(graph, target, annotated, photo, **drawing_limits(graph))
     print(f"\nScene graphs of the {len(predicted)} test photographs drawn beside them: {output / 'drawings'}")
     run("main.py", "--predict", vrd / "images", *files, *boxes, "--preset", "best")
     results = json.loads((output / "results.json").read_text())
