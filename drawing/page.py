@@ -82,7 +82,7 @@ def image_page(
     titles = {"truth": "Ground truth", "prediction": "Prediction" if truth is not None else "Scene graph"}
     drawn = {"prediction": items or items_to_draw(graph, **drawing_limits(graph))}
     if truth is not None:
-        drawn["truth"] = items_to_draw(truth)
+        drawn["truth"] = items_to_draw(truth, **drawing_limits(truth))
     shape = 0.75 if truth is not None else 1.2
     numbered = any(map(has_boxes, graphs.values()))
     panels = [

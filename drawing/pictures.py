@@ -19,7 +19,7 @@ from drawing.packing import with_positions
 from drawing.page import standalone_page
 from drawing.photo import data_uri, draw_boxes
 from drawing.program import run_dot, to_svg
-from drawing.selection import has_boxes, items_to_draw
+from drawing.selection import MOST_UNSCORED, has_boxes, items_to_draw
 from files.io import InputError, atomic_write
 from files.scene_graphs import Graph, checked_graph
 from semantic_graph import SemanticActionGraph
@@ -66,7 +66,7 @@ def draw_graph(
         drawn = graph
         if ground_truth is not None:
             drawn = with_missed(*mark(graph, ground_truth))
-            missed = {kind: list(range(len(graph[kind]), len(drawn[kind]))) for kind in items}
+            missed = {kind: list(range(len(graph[kind]), len(drawn[kind])))[:MOST_UNSCORED] for kind in items}
             hanging = [drawn["attributes"][i]["object"] for i in missed["attributes"]]
             hanging += [
                 drawn["relationships"][i][end] for i in missed["relationships"] for end in ("subject", "object")

@@ -12,6 +12,7 @@ from files.scene_graphs import Graph
 KINDS = ("objects", "attributes", "relationships")
 MOST_OBJECTS = 60  # where only the most important is drawn
 MOST_RELATIONSHIPS = 30  # of a predicted graph, unless more are asked for
+MOST_UNSCORED = 120  # of any other graph: laying out several hundred takes minutes
 LOW_CONFIDENCE = 0.1  # of the best relationship's score: what scores less is left out
 LONE_OBJECT = 0.5  # of the best object's score, for an object that no drawn relationship needs
 ATTRIBUTES_PER_OBJECT = 2  # of a predicted graph
@@ -80,9 +81,13 @@ def items_to_draw(
 
 
 def drawing_limits(graph: Graph, most: int = MOST_RELATIONSHIPS) -> dict[str, Any]:
-    """Arguments of `items_to_draw` that leave low-confidence predictions out; of a graph without scores all stay."""
+    """Arguments of `items_to_draw` that leave low-confidence predictions out, `most` relationships at most.
+
+    Of a graph without scores all is drawn, unless it has more than 120 relationships.
+    """
     if not any("score" in item for kind in KINDS for item in graph[kind]):
-        return {"min_score": None, "max_relationships": None}
+        too_many = len(graph["relationships"]) > MOST_UNSCORED
+        return {"min_score": None, "max_relationships": MOST_UNSCORED if too_many else None}
     best = max((edge.get("score", 1.0) for edge in graph["relationships"]), default=0.0)
     return {"min_score": LOW_CONFIDENCE * best, "max_relationships": most}
 

@@ -3,46 +3,56 @@
 A *graph* is a plain dict, one image:
 
     {"image_name": str,
-     "objects":       [{"name", "x", "y", "w", "h", "score"?}],         x, y first pixel; w, h count pixels
+     "width"?, "height"?: int,                                          the photo's, upright: the boxes' pixels
+     "orientation_applied"?: bool,                                      whether EXIF had it turned
+     "photo"?: str, "made_from"?: str,                                  where it lies; what --predict made this from
+     "objects":       [{"name", "x", "y", "w", "h", "score"?,           x, y first pixel; w, h count pixels
+                        "related_as"?, "stand_in"?}],
      "attributes":    [{"attribute", "object", "score"?, "step"?}],     "object" is an index into objects
      "relationships": [{"predicate", "subject", "object", "score"?, "step"?}],
      "steps"?:        [[subject, object or -1], …]}                     the agent's walk, a row a step
 
-Predicted items have a "score"; "step" is the row of "steps" in which it was predicted. `image_states.pickle`
+Predicted items have a "score"; "step" is the row of "steps" in which it was predicted. "name" is the detector's own;
+"related_as" is the agent's word where that is another one, "stand_in" tells that it means something else (a zebra
+related as a horse). `image_states.pickle`
 holds {"gt": [graph, …], "curr": [graph, …]}: ground truth and prediction of the same images in the same order.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from files.io import InputError, read_json, read_plain_pickle, write_plain_pickle
-from files.splits import ImageRecord
+from files.io import InputError, decode_json, read_bytes, read_plain_pickle, write_plain_pickle
+from files.splits import MOST_OBJECTS, Coordinate, ImageRecord, Side
 
 Graph = dict[str, Any]
 
 PICKLE_CURE = "main.py writes it after every epoch and after --test"
-Number = int | float
+PHOTO_KEYS = ("width", "height", "orientation_applied", "photo", "made_from", "steps")
+Score = Annotated[int, msgspec.Meta(ge=-(10**9), le=10**9)] | Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 
 
 class _Object(msgspec.Struct):
     name: str
-    x: Number
-    y: Number
-    w: Number
-    h: Number
-    score: Number | msgspec.UnsetType = msgspec.UNSET
+    x: Coordinate
+    y: Coordinate
+    w: Coordinate
+    h: Coordinate
+    score: Score | msgspec.UnsetType = msgspec.UNSET
+    related_as: str | msgspec.UnsetType = msgspec.UNSET
+    stand_in: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Attribute(msgspec.Struct):
     attribute: str
     object: int
-    score: Number | msgspec.UnsetType = msgspec.UNSET
+    score: Score | msgspec.UnsetType = msgspec.UNSET
     step: int | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -50,15 +60,20 @@ class _Relationship(msgspec.Struct):
     predicate: str
     subject: int
     object: int
-    score: Number | msgspec.UnsetType = msgspec.UNSET
+    score: Score | msgspec.UnsetType = msgspec.UNSET
     step: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Graph(msgspec.Struct):
     image_name: str
-    objects: list[_Object]
+    objects: Annotated[list[_Object], msgspec.Meta(max_length=MOST_OBJECTS)]
     attributes: list[_Attribute]
     relationships: list[_Relationship]
+    width: Side | msgspec.UnsetType = msgspec.UNSET
+    height: Side | msgspec.UnsetType = msgspec.UNSET
+    orientation_applied: bool | msgspec.UnsetType = msgspec.UNSET
+    photo: str | msgspec.UnsetType = msgspec.UNSET
+    made_from: str | msgspec.UnsetType = msgspec.UNSET
     steps: list[tuple[int, int]] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -98,18 +113,25 @@ def _plain_number(value: Any) -> Any:
 # ---------------------------------------------------------------- reading what people have
 
 
-def read_graph(path: str | Path) -> Graph:
+def read_graph(path: str | Path, image_id: str | None = None) -> Graph:
     """Read one scene graph: this program's layout, written by hand too, or Visual Genome's scene_graphs.json layout.
 
     By hand much may be left out: "image_name" (""), "attributes", "relationships", an object's box (0, 0, 0, 0:
     no box). An object may have its own attributes, as in Visual Genome: {"name": "dog", "attributes": ["brown"]}.
-    A list that holds one graph is that graph. Raises InputError naming file and item.
+    An item of a split file is read too. Of a list `image_id` picks one ("7", "7.jpg"); a list of one needs none.
+    Visual Genome's relationships whose subject or object is not there are left out, with a warning that counts them.
+    Raises InputError naming file and item.
     """
-    value = read_json(path)
-    if isinstance(value, list):
-        if len(value) != 1:
-            raise InputError(f"{path}: is a list of {len(value)} graphs; save the one to read as a file of its own")
-        value = value[0]
+    data = read_bytes(path)
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+        value = _picked(decode_json(data, path, list[msgspec.Raw]), image_id, path)
+    else:
+        value = decode_json(data, path)
+    if isinstance(value, dict) and isinstance(value.get("labels"), dict):
+        try:
+            return checked_graph(graph_from_record(msgspec.convert(value, ImageRecord)), str(path))
+        except (msgspec.ValidationError, KeyError) as error:
+            raise InputError(f"{path}: is not an item of a split file: {error}") from None
     if not isinstance(value, dict) or not isinstance(value.get("objects"), list):
         raise InputError(f'{path}: is not a scene graph: it has no list "objects"; see the layout in the README')
     things = _dicts(value, "objects", path)
@@ -124,7 +146,29 @@ def read_graph(path: str | Path) -> Graph:
         "attributes": _dicts(value, "attributes", path) + words,
         "relationships": _with_indices(_dicts(value, "relationships", path), things, path),
     }
-    return checked_graph(graph | ({"steps": value["steps"]} if "steps" in value else {}), str(path))
+    return checked_graph(graph | {key: value[key] for key in PHOTO_KEYS if key in value}, str(path))
+
+
+class _Name(msgspec.Struct):
+    """What tells which image an item of a list is of."""
+
+    image_id: int | str | None = None
+    image_name: str | None = None
+    labels: _Name | None = None
+
+
+def _picked(items: list[msgspec.Raw], image_id: str | None, path: str | Path) -> Any:
+    """The item of a list of graphs whose image is called `image_id`; without one, the only item."""
+    if image_id is None:
+        if len(items) != 1:
+            raise InputError(f"{path}: is a list of {len(items):,} graphs; say which one with --image_id")
+        return decode_json(items[0], path)
+    for i, item in enumerate(items):
+        name = decode_json(item, f"{path}: item {i}", _Name)
+        ids = {str(part.image_id) for part in (name, name.labels) if part is not None}
+        if image_id == name.image_name or image_id.rsplit(".", 1)[0] in ids or image_id in ids:
+            return decode_json(item, f"{path}: item {i}")
+    raise InputError(f"{path}: has no image {image_id} among its {len(items):,} graphs; check --image_id")
 
 
 def _list(value: dict[str, Any], key: str, where: str | Path) -> list[Any]:
@@ -157,18 +201,23 @@ def _with_indices(
     for index, thing in enumerate(things):  # merged ids: other ids of the same object
         for object_id in [thing.get("object_id"), *_list(thing, "merged_object_ids", f"{path}: objects[{index}]")]:
             index_of.setdefault(str(object_id), index)
-    indexed = []
+    indexed, loose = [], []
     for i, edge in enumerate(relationships):
-        if "subject_id" in edge:
-            ends = {}
-            for end in ("subject", "object"):
-                object_id = edge.get(f"{end}_id")
-                if object_id is None or str(object_id) not in index_of:
-                    raise InputError(f"{path}: relationships[{i}] has {end}_id {object_id}, which no object has")
-                ends[end] = index_of[str(object_id)]
+        if "subject_id" in edge or "object_id" in edge:
+            ends = {end: index_of.get(str(edge.get(f"{end}_id"))) for end in ("subject", "object")}
+            if None in ends.values():
+                loose.append(i)
+                continue
             edge = edge | ends
         indexed.append(edge)
+    if loose:
+        count = f"{len(loose):,} relationship{'s' if len(loose) > 1 else ''}"
+        print(f"warning: {path}: {count} left out: subject or object is not there ({_first(loose)})", file=sys.stderr)
     return indexed
+
+
+def _first(indices: list[int]) -> str:
+    return f"relationships[{indices[0]}]" if len(indices) == 1 else f"the first is relationships[{indices[0]}]"
 
 
 # ---------------------------------------------------------------- image_states.pickle
@@ -237,6 +286,7 @@ def check_same_images(gt: Sequence[Graph], curr: Sequence[Graph], where: str) ->
 
 def graph_from_record(record: ImageRecord) -> Graph:
     """The ground-truth graph of one image of a split."""
+    size = {"width": record.width, "height": record.height} if record.width and record.height else {}
     index_of = {thing.object_id: index for index, thing in enumerate(record.labels.objects)}
     return {
         "image_name": record.image_name,
@@ -253,6 +303,7 @@ def graph_from_record(record: ImageRecord) -> Graph:
             {"predicate": edge.predicate, "subject": index_of[edge.subject_id], "object": index_of[edge.object_id]}
             for edge in record.labels.relationships
         ],
+        **size,
     }
 
 

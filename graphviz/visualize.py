@@ -2,7 +2,8 @@
 
     python graphviz/visualize.py --graph curr_graph_0.json --image data/VG_100K/1.jpg --ground_truth gt_graph_0.json
 
-The graph may be this program's JSON, written by hand, or Visual Genome's (`scene_graphs.json`, one image).
+The graph may be this program's JSON, written by hand, one of Visual Genome's (`scene_graphs.json --image_id 7`), or an
+item of a split file.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from anywhere
 
 from drawing.pictures import ENDINGS, check_ending, draw_graph
-from drawing.selection import MOST_RELATIONSHIPS, counted, drawing_limits, items_to_draw
+from drawing.selection import MOST_RELATIONSHIPS, MOST_UNSCORED, counted, drawing_limits, items_to_draw
 from files.images import load_image
 from files.io import reports_input_errors
 from files.scene_graphs import read_graph
@@ -34,6 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0], epilog=__doc__.split("\n", 1)[1].strip())
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--graph", type=Path, required=True, help="the scene graph, a JSON file")
+    parser.add_argument("--image_id", help="which one, where the file is a list of graphs: 7 or 7.jpg")
     parser.add_argument("--image", type=Path, help="its photo, shown with the boxes")
     parser.add_argument("--ground_truth", type=Path, help="the annotated graph: shows what is right, wrong, missed")
     parser.add_argument("--output", type=Path, help=f"picture, {', '.join(ENDINGS)} (default: beside the graph, .html)")
@@ -45,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--max_relationships",
         type=int,
-        help=f"draw only the most confident ones (default: {MOST_RELATIONSHIPS}; of a graph without scores all)",
+        help=f"draw only the most confident ones (default: {MOST_RELATIONSHIPS}; without scores {MOST_UNSCORED})",
     )
     parser.add_argument("--no-open", dest="open", action="store_false", help="do not open the picture")
     arguments = parser.parse_args(argv)
@@ -56,13 +58,13 @@ def main(argv: list[str] | None = None) -> None:
 
     output = arguments.output or arguments.graph.with_suffix(".html")
     check_ending(output)
-    graph = read_graph(arguments.graph)
+    graph = read_graph(arguments.graph, arguments.image_id)
     limits = drawing_limits(graph)
     limits |= {name: getattr(arguments, name) for name in limits if getattr(arguments, name) is not None}
     draw_graph(
         graph,
         output,
-        read_graph(arguments.ground_truth) if arguments.ground_truth else None,
+        read_graph(arguments.ground_truth, arguments.image_id) if arguments.ground_truth else None,
         load_image(arguments.image) if arguments.image else None,
         **limits,
     )

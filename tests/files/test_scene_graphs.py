@@ -1,4 +1,4 @@
-"""scene_graph_files.py: what it reads, what it refuses, and the way from one layout to another."""
+"""Scene graphs on disk: what is read, what it refuses, and the way from one layout to another."""
 
 import json
 import pickle
@@ -10,7 +10,7 @@ import pytest
 import evaluation
 from files import scene_graphs as files
 from files.io import InputError, read_plain_pickle
-from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord
+from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord, write_split
 
 GRAPH = {
     "image_name": "1.jpg",
@@ -95,7 +95,7 @@ def test_visual_genomes_layout_is_read(tmp_path):
     ("value", "named"),
     [
         ('{"objects": [', "cut off"),
-        ([GRAPH, GRAPH], "2 graphs"),
+        ([GRAPH, GRAPH], "is a list of 2 graphs; say which one with --image_id"),
         ({"a": 1}, "not a scene graph"),
         (3, "not a scene graph"),
         (changed(objects=[1]), '"objects"'),
@@ -105,7 +105,10 @@ def test_visual_genomes_layout_is_read(tmp_path):
         (changed(attributes=[{"attribute": "red", "object": -1}]), "attributes[0] names object -1"),
         (changed(attributes=[{"attribute": "red", "object": "man"}]), "$.attributes[0].object"),
         (changed(relationships=[{"predicate": "on", "subject": 0, "object": 9}]), "relationships[0] names object 9"),
-        (changed(relationships=[{"predicate": "on", "subject_id": 4, "object_id": 5}]), "subject_id 4"),
+        (changed(objects=[GRAPH["objects"][0] | {"x": 10**400}]), "$.objects[0].x"),
+        (changed(objects=[GRAPH["objects"][0] | {"w": 1e308}]), "$.objects[0].w"),
+        (changed(width=0), "$.width"),
+        ({"image_name": "1.jpg", "labels": {"image_id": 1}}, "is not an item of a split file"),
         (changed(steps=[[0, -2]]), "steps[0] names object -2"),
         (changed(steps=[[0]]), "$.steps[0]"),
         (changed(objects=[{"name": "dog", "attributes": "brown"}]), 'objects[0]: has the wrong shape: "attributes"'),
@@ -117,6 +120,45 @@ def test_a_bad_graph_gives_one_line_with_file_and_item(tmp_path, value, named):
     assert "graph.json" in str(error.value)
     assert named in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_what_predict_says_of_photo_and_objects_is_kept(tmp_path):
+    graph = changed(
+        width=640, height=480, orientation_applied=True, photo="photos/1.jpg", made_from="x",
+        objects=[GRAPH["objects"][0] | {"name": "zebra", "related_as": "horse", "stand_in": True}] * 2,
+    )  # fmt: skip
+    assert files.read_graph(written(tmp_path, graph)) == graph
+
+
+def test_a_loose_relationship_of_visual_genome_is_left_out_and_counted(tmp_path, capsys):
+    edges = [{"predicate": "wears", "subject_id": 1, "object_id": 2}, {"predicate": "near", "subject_id": 1}]
+    edges += [{"predicate": "near", "subject_id": 999, "object_id": 2}] * 2
+    objects = [
+        {"object_id": i, "names": [name], "x": 1, "y": 2, "w": 3, "h": 4} for i, name in ((1, "man"), (2, "hat"))
+    ]
+    path = written(tmp_path, {"image_id": 7, "objects": objects, "relationships": edges[:2]})
+    assert files.read_graph(path)["relationships"] == [{"predicate": "wears", "subject": 0, "object": 1}]
+    said = f"warning: {path}: 1 relationship left out: subject or object is not there (relationships[1])\n"
+    assert capsys.readouterr().err == said
+    files.read_graph(written(tmp_path, {"image_id": 7, "objects": objects, "relationships": edges}))
+    assert "3 relationships left out: subject or object is not there (the first is rel" in capsys.readouterr().err
+
+
+def test_an_image_is_picked_from_a_list(tmp_path):
+    objects = [{"object_id": 1, "names": ["man"], "x": 1, "y": 2, "w": 3, "h": 4}]
+    several = [{"image_id": i, "objects": objects, "relationships": []} for i in (7, 8)]
+    several += [changed(image_name="a.b.jpg")]
+    path = written(tmp_path, several)
+    for wanted, name in (("7", "7.jpg"), ("8.jpg", "8.jpg"), ("a.b.jpg", "a.b.jpg")):
+        assert files.read_graph(path, wanted)["image_name"] == name
+    with pytest.raises(InputError, match="has no image 9 among its 3 graphs"):
+        files.read_graph(path, "9")
+
+
+def test_an_item_of_a_split_file_is_read(tmp_path):
+    write_split(tmp_path / "test_data.json", [RECORD])
+    assert files.read_graph(tmp_path / "test_data.json") == files.graph_from_record(RECORD)
+    assert files.read_graph(tmp_path / "test_data.json", "7.jpg") == files.graph_from_record(RECORD)
 
 
 def test_a_missing_graph_is_named(tmp_path):
@@ -188,6 +230,13 @@ def test_a_record_becomes_a_graph_with_indices():
         "attributes": [{"attribute": "tall", "object": 1}, {"attribute": "old", "object": 1}],
         "relationships": [{"predicate": "ride", "subject": 1, "object": 0}],
     }
+
+
+def test_a_record_that_knows_its_photos_size_tells_it():
+    record = ImageRecord("1.jpg", Labels(7, [], []), width=640, height=480)
+    assert files.graph_from_record(record) == {
+        "image_name": "1.jpg", "objects": [], "attributes": [], "relationships": [], "width": 640, "height": 480,
+    }  # fmt: skip
 
 
 def test_graphs_become_predictions_with_inclusive_corners():

@@ -85,6 +85,33 @@ def test_of_a_predicted_graph_low_confidence_is_left_out(main, tmp_path, capsys)
         assert f"Drew {drawn} relationships:" in capsys.readouterr().out
 
 
+def test_one_image_of_a_list_is_drawn_without_its_loose_relationship(main, tmp_path, capsys):
+    objects = [
+        {"object_id": i, "names": [name], "x": 9, "y": 9, "w": 9, "h": 9} for i, name in enumerate(("man", "hat"))
+    ]
+    edges = [
+        {"predicate": "wears", "subject_id": 0, "object_id": 1},
+        {"predicate": "near", "subject_id": 0, "object_id": 99},
+    ]
+    graphs = [{"image_id": i, "objects": objects, "relationships": edges} for i in (7, 8)]
+    (tmp_path / "scene_graphs.json").write_text(json.dumps(graphs))
+    arguments = ["--graph", str(tmp_path / "scene_graphs.json"), "--output", str(tmp_path / "g.svg"), "--no-open"]
+    assert main(arguments) == 2
+    assert "is a list of 2 graphs; say which one with --image_id" in capsys.readouterr().err
+    assert not main([*arguments, "--image_id", "7"])
+    said = capsys.readouterr()
+    assert "1 relationship left out: subject or object is not there" in said.err
+    assert "Drew 2 objects, 0 attributes, 1 relationship:" in said.out
+
+
+def test_a_graph_too_large_to_lay_out_is_drawn_in_part_and_that_is_said(main, tmp_path, capsys):
+    edges = [{"predicate": "on", "subject": i, "object": j} for i in range(60) for j in range(60) if i != j]
+    path = tmp_path / "g.json"
+    path.write_text(json.dumps({"objects": [{"name": f"o{i}"} for i in range(60)], "relationships": edges}))
+    assert not main(["--graph", str(path), "--output", str(tmp_path / "g.svg"), "--no-open"])
+    assert "120 of 3,540 relationships:" in capsys.readouterr().out
+
+
 def test_ground_truth_shows_hits_and_misses(main, tmp_path):
     objects = [{"name": name, "x": 0, "y": 0, "w": 9, "h": 9} for name in "ab"]
     for name, predicate in (("curr", "on"), ("gt", "by")):
