@@ -17,7 +17,7 @@ import pickle
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -181,3 +181,10 @@ def safe_file_name(name: str) -> str:
     """`name`, from data, as one file name: no separators, no `..`, never empty, at most 150 characters."""
     stem = re.sub(r"[^\w.\- ]", "_", name).strip(" .")[:150]
     return stem or "_"
+
+
+def text_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text as a table for the terminal: a line under the first row, numbers flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from files.predictions import Phrases, PhrasesOfImages
+from metrics.figures import Counts, count, figures
 from metrics.matching import Overlap, instance_overlap, pairs_of_equal_labels, passing_pairs, ranks, union_overlap
 
 
@@ -56,18 +57,17 @@ def _greedy(
     return np.array(hit, dtype=np.int64)
 
 
-def evaluate_arrays(
+def counts(
     predicted: PhrasesOfImages,
     truth: PhrasesOfImages,
     unseen: tuple[np.ndarray, np.ndarray] | None = None,
     ns: Sequence[int] = (50, 100),
-) -> dict[str, dict[str, Any]]:
-    """Every task, on label numbers (0, 1, …) that mean the same in both.
+) -> dict[str, Counts]:
+    """What each task asks for and what was found, on label numbers (0, 1, …) that mean the same in both.
 
     unseen: (relationships,) and (attributes,) bool, which rows of the ground truth never occur in training; adds the
-    zero-shot tasks. Returns {"relationship": …, "phrase": …, "attribute": …, "zero_shot_relationship": …, …}, each
-    {"total": int, "hits": {"50": int, …}, "recall": {…}, "mean_recall": {…}, "precision": {…}}: per cent, None where
-    there is nothing to divide by; no precision in the zero-shot tasks, for which most predictions are not meant.
+    zero-shot tasks. Returns {"relationship": …, "phrase": …, "attribute": …, "zero_shot_relationship": …, …}. Precision
+    is not asked for in the zero-shot tasks, for which most predictions are not meant.
     """
     tasks, zero_shot = {}, {}
     for kind, overlaps in enumerate(
@@ -78,34 +78,36 @@ def evaluate_arrays(
         kept = rank < max(ns)
         found, rank = found[kept], rank[kept]
         pairs = pairs_of_equal_labels(found, wanted)
-        words = wanted.labels[:, 1]  # the predicate or the attribute: what mean recall averages over
         for task, overlap in overlaps.items():
             passing = passing_pairs(found, wanted, *pairs, overlap)
-            tasks[task] = _figures(_greedy(*passing, rank, len(wanted)), rank, words, ns)
-            tasks[task]["precision"] = {
-                n: _per_cent(hits, int((rank < int(n)).sum())) for n, hits in tasks[task]["hits"].items()
-            }
+            tasks[task] = _counts(_greedy(*passing, rank, len(wanted)), rank, wanted, ns)
+            tasks[task].looked_at = {n: int((rank < n).sum()) for n in ns}
             if unseen is not None:
                 pair_p, pair_t, amount = (column[unseen[kind][passing[1]]] for column in passing)
                 hit = _greedy(pair_p, pair_t, amount, rank, len(wanted))
-                zero_shot[f"zero_shot_{task}"] = _figures(hit, rank, words, ns, unseen[kind])
+                zero_shot[f"zero_shot_{task}"] = _counts(hit, rank, wanted, ns, unseen[kind])
     return tasks | zero_shot
 
 
-def _figures(
-    hit: np.ndarray, rank: np.ndarray, words: np.ndarray, ns: Sequence[int], counted: np.ndarray | None = None
-) -> dict[str, Any]:
-    """Hits and recalls at each N. hit, rank: (n,) of the predictions; words, counted: of the ground truth."""
-    totals = np.bincount(words if counted is None else words[counted])
-    result: dict[str, Any] = {"total": int(totals.sum()), "hits": {}, "recall": {}, "mean_recall": {}}
+def _counts(
+    hit: np.ndarray, rank: np.ndarray, truth: Phrases, ns: Sequence[int], counted: np.ndarray | None = None
+) -> Counts:
+    """hit, rank: (n,) of the predictions; counted: (t,) bool, which of the ground truth the task asks for."""
+    found = {}
     for n in ns:
-        rows = hit[(rank < n) & (hit >= 0)]
-        recalls = np.bincount(words[rows], minlength=len(totals))[totals > 0] / totals[totals > 0]
-        result["hits"][str(n)] = len(rows)
-        result["recall"][str(n)] = _per_cent(len(rows), result["total"])
-        result["mean_recall"][str(n)] = _per_cent(float(recalls.sum()), len(recalls))
-    return result
+        found[n] = np.zeros(len(truth), dtype=bool)
+        found[n][hit[(rank < n) & (hit >= 0)]] = True
+    counted = np.ones(len(truth), dtype=bool) if counted is None else counted
+    found = {n: hits[counted] for n, hits in found.items()}
+    return count(truth.image[counted], truth.labels[counted, 1], found, per_image=False)
 
 
-def _per_cent(part: float, whole: int) -> float | None:
-    return 100 * part / whole if whole else None
+def evaluate_arrays(
+    predicted: PhrasesOfImages,
+    truth: PhrasesOfImages,
+    unseen: tuple[np.ndarray, np.ndarray] | None = None,
+    ns: Sequence[int] = (50, 100),
+    resamples: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """The figures (`metrics.figures.figures`) of every task of `counts`, whose arguments these are."""
+    return {task: figures(part, resamples) for task, part in counts(predicted, truth, unseen, ns).items()}

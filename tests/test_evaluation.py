@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from phrases import FEED, ONE_RIDE, RIDE, A, B, attribute, image, relation
+from phrases import FAR, FEED, ONE_RIDE, RIDE, A, B, attribute, image, relation
+from PIL import Image
 
 import evaluation
 from files.io import InputError
@@ -39,7 +40,8 @@ def test_the_script_prints_a_table_and_writes_json(tmp_path, split):
     command = [sys.executable, ROOT / "evaluation.py", "--predictions", predictions, "--ground_truth", split]
     done = subprocess.run([*command, "--train_data", train, "--output", output], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    rows = {line.split("  ")[0]: line.split() for line in done.stdout.splitlines() if line}
+    table = done.stdout.split("\n\n")[0]
+    rows = {line.split("  ")[0]: line.split() for line in table.splitlines()}
     assert rows["relationship"][1:6] == ["1", "1", "1", "100.00", "100.00"]
     assert rows["zero-shot relationship"][2:5] == ["1", "1", "1"]
     assert rows["attribute"][1:6] == ["1", "0", "0", "0.00", "0.00"]
@@ -47,6 +49,43 @@ def test_the_script_prints_a_table_and_writes_json(tmp_path, split):
     results = json.loads(output.read_text())
     assert results["relationship"]["hits"] == {"50": 1, "100": 1}
     assert results["images"] == 2
+
+
+def test_the_protocol_of_scene_graph_generation_at_any_k(tmp_path, split, capsys):
+    train = tmp_path / "train_data.json"
+    write_split(train, [image("t.jpg", [(A, B, FEED)])])
+    found = {"1.jpg": {"relationships": [relation(FAR, B, 0.9), relation(A, B, 0.8)]}}
+    more = ["--protocol", "sgg", "--recall_at", "1", "20", "--train_data", str(train)]
+    assert run(tmp_path, split, found, *more) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    for task in ("graph_constraint", "no_graph_constraint", "zero_shot_graph_constraint"):
+        assert results[task]["recall"] == {"1": 0, "20": 100}
+        assert results[task]["recall_interval"]["20"] == [100, 100]
+    assert results["graph_constraint"]["mean_recall"]["20"] == 50  # "feed" is a word of the training split
+    assert results["predicates"]["ride"]["no_graph_constraint"] == {"1": 0, "20": 100}
+    with Image.open(tmp_path / "results.predicates.png") as picture:
+        assert min(picture.size) > 100
+    assert "zero-shot no graph constraint" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("protocol", ["vrd", "sgg"])
+def test_two_systems_are_compared_on_the_same_images(tmp_path, split, capsys, protocol):
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"1.jpg": {"relationships": [relation(FAR, B)]}}))
+    found = {"1.jpg": {"relationships": [relation(A, B)]}}
+    assert run(tmp_path, split, found, "--compare", str(other), "--protocol", protocol) == 0
+    differences = json.loads((tmp_path / "results.json").read_text())["differences"]
+    task = {"vrd": "relationship", "sgg": "graph_constraint"}[protocol]
+    assert differences[task]["recall"]["50"] == 100
+    assert differences[task]["recall_interval"]["50"] == [100, 100]
+    assert "+100.00 [+100.00, +100.00]" in capsys.readouterr().out
+
+
+def test_recall_at_nothing_is_refused(tmp_path, split, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(tmp_path, split, {}, "--recall_at", "0")
+    assert stop.value.code == 2
+    assert "less than 1" in capsys.readouterr().err
 
 
 def test_reading_predictions_back_gives_the_same_scores(tmp_path, split):
