@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Lint and tests, in the same environment as demo.sh. VENV=DIR uses an existing one. Arguments go to pytest.
+# Lint and tests, in the same environment as demo.sh. VENV=DIR uses an existing one. Arguments go to pytest:
+# ./test.sh -m "not slow" is what one runs while working, ./test.sh runs all.
 set -eu
 cd "$(dirname "$0")"
 trap 'echo "FAILED: $BASH_COMMAND" >&2' ERR
+requirements=requirements-dev.txt
 . ./setup_venv.sh
 ruff check .
 ruff format --check .

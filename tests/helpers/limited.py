@@ -1,0 +1,110 @@
+"""The scripts in processes of their own, as a user runs them, but started in milliseconds and watched.
+
+A server process imports PyTorch and the project once and forks for each command. The child runs the script as
+`__main__`; its time and memory are bounded, and what it prints and its exit status are given back.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import runpy
+import sys
+import time
+from dataclasses import dataclass
+from multiprocessing.context import BaseContext
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS, GIGABYTES = 20, 2  # of processor time (a hang that sleeps: three times that on the clock); of memory
+
+
+@dataclass(repr=False)
+class Outcome:
+    """How a command ended. `fault` is empty, or says which bound it broke or that it ended in a traceback."""
+
+    status: int
+    out: str
+    err: str
+    fault: str
+    peak: float  # gigabytes
+
+    @property
+    def refused(self) -> bool:
+        """One clear line, exit status 2."""
+        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        return not self.fault and self.status == 2 and len(lines) == 1
+
+    def __str__(self) -> str:
+        return (
+            f"{self.fault or 'exit status'} {self.status}, {self.peak:.1f} GB\n{self.out[-2000:]}\n{self.err[-4000:]}"
+        )
+
+
+@functools.cache
+def _server() -> BaseContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["main", "create_graph", "evaluation", "learning_curve", "faster_rcnn.train"])
+    return context
+
+
+def run_limited(
+    words: list[str], folder: Path, seconds: float = SECONDS, gigabytes: float = GIGABYTES, root: Path = ROOT
+) -> Outcome:
+    """Run `words` in `folder`: SCRIPT ARGUMENT..., SCRIPT relative to the repository, or -m MODULE ARGUMENT..."""
+    out, err = folder / ".out", folder / ".err"
+    child = _server().Process(target=_run, args=([str(word) for word in words], str(folder), str(root)))
+    child.start()
+    beginning, peak, fault = time.monotonic(), 0.0, ""
+    while child.is_alive():
+        try:
+            peak = max(peak, _peak(child.pid))
+            busy = _processor_seconds(child.pid)
+        except (OSError, IndexError):
+            break  # it has just ended
+        if busy > seconds or time.monotonic() - beginning > 3 * seconds:
+            fault = f"more than {seconds} s"
+        elif peak > gigabytes:
+            fault = f"more than {gigabytes} GB"
+        if fault:
+            child.kill()
+        time.sleep(0.02)
+    child.join()
+    texts = [path.read_text(errors="replace") if path.exists() else "" for path in (out, err)]
+    for path in (out, err):
+        path.unlink(missing_ok=True)
+    if not fault and child.exitcode < 0:
+        fault = f"signal {-child.exitcode}"
+    if not fault and "Traceback (most recent call last)" in "".join(texts):
+        fault = "traceback"
+    return Outcome(child.exitcode, *texts, fault, peak)
+
+
+def _run(words: list[str], folder: str, root: str) -> None:
+    """In the child: the script as `__main__`, its output in files."""
+    os.chdir(folder)
+    for descriptor, name in ((1, ".out"), (2, ".err")):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    sys.stdout, sys.stderr = (os.fdopen(os.dup(n), "w", buffering=1, encoding="utf-8") for n in (1, 2))
+    sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
+    if words[0] == "-m":
+        sys.argv = words[1:]
+        sys.path[0:0] = [root]
+        sys.modules.pop(words[1], None)  # runpy warns of a module that is imported already
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    else:
+        script = os.path.join(root, words[0])
+        sys.argv = [script, *words[1:]]
+        sys.path[0:0] = [os.path.dirname(script)]
+        runpy.run_path(script, run_name="__main__")
+
+
+def _peak(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 2**20
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
