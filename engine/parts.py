@@ -16,10 +16,11 @@ from action_sets import ActionSetMaker
 from engine import distributed as ranks
 from environment import Rules
 from files.checkpoints import load_checkpoint
-from files.detections import DetectionsFile, read_class_map, read_detections
+from files.detections import DetectionsFile, read_detections
 from files.images import find_image
 from files.io import InputError
 from files.splits import ImageRecord
+from scenes.class_map import ClassMap, read_class_map
 from scenes.feature_cache import FeatureCache, compute_features
 from scenes.features import ImageEmbedding, build_embedding
 from scenes.scene import DetectedInstances, SceneSet
@@ -27,6 +28,7 @@ from semantic_graph import SemanticActionGraph
 from skipthoughts import PhraseStore, load_encoder
 from vrl_model import Agent, ModelOptions, QNetwork, StateEncoder
 
+CLASS_MAP_NAME = "class_map.json"  # beside a checkpoint: what detectors' words are to the agent
 VECTOR_NORM = 4.0  # of given entity vectors: entries about as large as the state's other numbers
 
 
@@ -129,8 +131,8 @@ def entity_vectors(path: str | None, graph: SemanticActionGraph) -> np.ndarray:
 
 
 def open_detections(path: str, graph: SemanticActionGraph) -> DetectionsFile:
-    """Read a detections file; categories given as integers are those of the graph's data set."""
-    return read_detections(path, graph.annotation_categories or graph.entities)
+    """Read a detections file; integers for categories are those of the graph's data set, where that has numbers."""
+    return read_detections(path, graph.annotation_categories)
 
 
 def make_scenes(parts: Parts, records: Sequence[ImageRecord], detections: DetectionsFile | None = None) -> SceneSet:
@@ -139,8 +141,11 @@ def make_scenes(parts: Parts, records: Sequence[ImageRecord], detections: Detect
     return SceneSet(records, parts.graph, detected, parts.arguments.neighbour_factor, parts.arguments.use_exact_match)
 
 
-def detected_instances(parts: Parts, detections: DetectionsFile) -> DetectedInstances:
-    """Detections in the graph's categories; says once which of their classes the graph does not know."""
+def detected_instances(parts: Parts, detections: DetectionsFile, stand_ins: bool = False) -> DetectedInstances:
+    """Detections in the graph's categories; says once which of their classes the graph does not know.
+
+    stand_ins: take words that merely stand in for a class too (see scenes.class_map).
+    """
     arguments = parts.arguments
     detected = DetectedInstances(
         detections,
@@ -148,20 +153,30 @@ def detected_instances(parts: Parts, detections: DetectionsFile) -> DetectedInst
         arguments.object_detection_threshold,
         arguments.maximum_num_entities_per_image,
         arguments.use_ambiguity_aware_mining,
-        read_class_map(arguments.class_map) if arguments.class_map else None,
+        class_maps(arguments),
+        stand_ins,
     )
-    if len(detected.unknown_classes) == len(detections.classes):
+    unknown = detected.mapped.unknown
+    if detections.classes and len(unknown) == len(detections.classes):
         raise InputError(
-            f"{detections.path}: the graph knows none of its {len(detections.classes)} classes "
+            f"{detections.path}: the agent knows none of its {len(detections.classes)} classes "
             f"({', '.join(detections.classes[:3])}, ...); say what they are with --class_map FILE"
         )
-    if detected.unknown_classes and ranks.rank() == 0:
-        names = ", ".join(detected.unknown_classes)
+    if unknown and ranks.rank() == 0:
         print(
-            f"The graph does not know these classes of {detections.path}; their boxes are left out, unless "
-            f"--class_map FILE says what they are: {names}"
+            f"The agent has no word for these classes of {detections.path}; their boxes are left out, unless "
+            f"--class_map FILE says what they are: {', '.join(unknown)}"
         )
     return detected
+
+
+def class_maps(arguments: argparse.Namespace) -> list[ClassMap]:
+    """The user's --class_map, and the one that lies beside the checkpoint."""
+    maps = [read_class_map(arguments.class_map)] if arguments.class_map else []
+    beside = Path(arguments.checkpoint).with_name(CLASS_MAP_NAME) if arguments.checkpoint else None
+    if beside is not None and beside.exists():
+        maps.append(read_class_map(beside, strict=False))
+    return maps
 
 
 def make_features(parts: Parts, scenes: SceneSet, images_dir: str) -> tuple[FeatureCache | None, np.ndarray]:

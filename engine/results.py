@@ -73,18 +73,19 @@ def found_boxes(scenes: SceneSet, scene: np.ndarray, instance: np.ndarray) -> np
 
 
 def graphs(
-    found: Findings, scenes: SceneSet, graph: SemanticActionGraph, images: Sequence[int]
+    found: Findings, scenes: SceneSet, graph: SemanticActionGraph, images: Sequence[int], own_words: bool = False
 ) -> tuple[list[Graph], list[Graph]]:
     """(ground truth, predicted) scene graphs of `images`, with scores and the walk's steps on what is predicted.
 
-    An object appears once for each category under which the walk met it.
+    An object appears once for each category under which the walk met it. own_words: names are the detector's,
+    with the agent's word beside them where that is another (see `DetectedInstances.labels`).
     """
     relationships, attributes, steps = (_rows_by_scene(part) for part in found)
     truth = [graph_from_record(scenes.records[int(image)]) for image in images]
-    predicted = [
-        _graph(scenes, graph, int(image), relationships.get(image), attributes.get(image), steps.get(image))
-        for image in map(int, images)
-    ]
+    predicted = []
+    for image in map(int, images):
+        parts = (relationships.get(image), attributes.get(image), steps.get(image))
+        predicted.append(_graph(scenes, graph, image, *parts, scenes.labels(image) if own_words else None))
     return truth, predicted
 
 
@@ -104,6 +105,7 @@ def _graph(
     relationships: dict[str, list] | None,
     attributes: dict[str, list] | None,
     steps: dict[str, list] | None,
+    labels: list[list[dict[str, Any]]] | None,
 ) -> Graph:
     instances = scenes[image]
     objects: list[dict[str, Any]] = []
@@ -117,7 +119,7 @@ def _graph(
             place = instances.candidates[instance].tolist().index(category)
             objects.append(
                 {
-                    "name": graph.entities[category],
+                    **(labels[instance][place] if labels else {"name": graph.entities[category]}),
                     "x": x1,
                     "y": y1,
                     "w": _plain(x2 - x1 + 1),

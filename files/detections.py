@@ -1,9 +1,9 @@
-"""Detections files: any detector's boxes, with the categories each box may bear.
+"""Detections files: any detector's boxes, with the categories each box may have.
 
 JSON: `{image_name: [{"category", "score", "bbox": [x1, y1, x2, y2], "scores": {name: score}}]}`,
 or `{"classes": [names], "images": {the same}}`. "category" is a name, or an index into "classes"
-(into the reader's `default_classes` when the file has no "classes"); "scores" may be left out and
-holds the other categories.
+(into the reader's `default_classes` when the file has no "classes"); "score" may be left out (1), and
+so may "scores", the other categories. COCO's layouts are read too: see `files.detections_json`.
 
 HDF5: `classes` (C,), `image_names` (I,), `image_offsets` (I + 1,): image i has the boxes
 image_offsets[i]:image_offsets[i + 1] of `boxes` (N, 4), and box b the candidates
@@ -20,20 +20,19 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any, NamedTuple
 
 import h5py
 import msgspec
 import numpy as np
 
 from boxes import area
-from files.io import InputError, atomic_write, decode_json, read_bytes, read_json
-
-if TYPE_CHECKING:
-    from semantic_graph import SemanticActionGraph
+from files.box_checks import from_0_to_1, reversed_corners
+from files.detections_json import CURE, read_boxes
+from files.io import InputError, atomic_write, read_bytes
 
 HDF5_ENDINGS = (".h5", ".hdf5")
-_CURE = "write it with `python -m faster_rcnn.detect`"
+MOST_BACKWARD = 0.02  # of the boxes may have x2 < x1 and are left out; when more do, they are no corners
 _ROWS_AT_ONCE = 1 << 20  # boxes or candidates of an HDF5 file that are held in memory at a time
 
 
@@ -61,11 +60,21 @@ class DetectionsFile(Mapping[str, Detections]):
     """What a detections file holds: image name -> Detections. `classes` names the candidates' indices.
 
     dropped: how many boxes of the file hold no pixel; they are left out.
+    convention: how the boxes were read, in words. numbered: whether the names are COCO's image numbers.
     """
 
-    def __init__(self, path: str | Path, classes: Sequence[str], image_names: Sequence[str], arrays: Mapping[str, Any]):
+    def __init__(
+        self,
+        path: str | Path,
+        classes: Sequence[str],
+        image_names: Sequence[str],
+        arrays: Mapping[str, Any],
+        convention: str = "boxes are corners, [x1, y1, x2, y2]",
+        numbered: bool = False,
+    ) -> None:
         self.path = path
         self.classes = list(classes)
+        self.convention, self.numbered = convention, numbered
         self._row = {name: i for i, name in enumerate(image_names)}
         self._image_offsets = _offsets(path, "image_offsets", arrays, len(image_names), len(arrays["boxes"]))
         self._candidate_offsets = _offsets(
@@ -103,8 +112,9 @@ class DetectionsFile(Mapping[str, Detections]):
         """Raise InputError on the first box with impossible values; the number of empty boxes."""
         counts = np.diff(self._candidate_offsets)
         if len(counts) and counts.min() < 1:
-            raise InputError(f"{self.path}: {self._place(int(counts.argmin()))} has no category; {_CURE}")
-        empty = 0
+            raise InputError(f"{self.path}: {self._place(int(counts.argmin()))} has no category; {CURE}")
+        empty = backward = 0
+        first_backward, shares = -1, True
         for start in range(0, len(self._boxes), _ROWS_AT_ONCE):
             boxes = self._boxes[start : start + _ROWS_AT_ONCE]
             finite = np.isfinite(boxes).all(axis=1)
@@ -112,6 +122,22 @@ class DetectionsFile(Mapping[str, Detections]):
                 place = self._place(start + int(finite.argmin()))
                 raise InputError(f"{self.path}: {place} has a corner that is not a finite number; remove that box")
             empty += int((area(boxes) <= 0).sum())
+            wrong_way = reversed_corners(boxes)
+            if wrong_way.any() and first_backward < 0:
+                first_backward = start + int(wrong_way.argmax())
+            backward += int(wrong_way.sum())
+            shares = shares and from_0_to_1(boxes)
+        if backward > MOST_BACKWARD * len(self._boxes):
+            raise InputError(
+                f"{self.path}: {backward} of {len(self._boxes)} boxes have x2 < x1 or y2 < y1 (the first: "
+                f'{self._place(first_backward)}); "bbox" is [x1, y1, x2, y2], the corners. '
+                "Are these x, y, width, height? Then make them corners, or give them in COCO's layout"
+            )
+        if shares and len(self._boxes):
+            raise InputError(
+                f"{self.path}: all {len(self._boxes)} boxes lie from 0 to 1, as shares of the photo's sides; "
+                "give pixels: multiply x by the photo's width and y by its height"
+            )
         for start in range(0, len(self._candidates), _ROWS_AT_ONCE):
             candidates = self._candidates[start : start + _ROWS_AT_ONCE]
             scores = self._scores[start : start + _ROWS_AT_ONCE]
@@ -137,7 +163,7 @@ class DetectionsFile(Mapping[str, Detections]):
 def _offsets(path: str | Path, key: str, arrays: Mapping[str, Any], items: int, total: int) -> np.ndarray:
     offsets = np.asarray(arrays[key][:], dtype=np.int64)
     if len(offsets) != items + 1 or offsets[0] != 0 or offsets[-1] != total or (np.diff(offsets) < 0).any():
-        raise InputError(f"{path}: {key!r} does not fit the other arrays; {_CURE}")
+        raise InputError(f"{path}: {key!r} does not fit the other arrays; {CURE}")
     return offsets
 
 
@@ -160,16 +186,20 @@ def from_flat(boxes: np.ndarray, counts: np.ndarray, candidates: np.ndarray, sco
 
 
 def read_detections(path: str | Path, default_classes: Sequence[str] | None = None) -> DetectionsFile:
-    """Open a detections file (.json, or .h5 / .hdf5).
+    """Open a detections file (.json in our layout or COCO's, or .h5 / .hdf5).
 
     default_classes: what a JSON file's integer categories index when it has no "classes".
     Boxes without a pixel are left out and counted in a warning. Raises InputError naming the
-    file, the image and the box when the file is missing, misshapen or holds impossible values.
+    file, the image and the box when the file is missing, misshapen or holds impossible values,
+    and when its boxes are no corners in pixels.
     """
     if Path(path).suffix.lower() in HDF5_ENDINGS:
         file = _read_hdf5(path)
     elif Path(path).suffix.lower() == ".json":
-        file = _read_json(path, default_classes)
+        content = read_boxes(path, default_classes)
+        file = DetectionsFile(
+            path, content.classes, content.image_names, content.arrays, content.convention, content.numbered
+        )
     else:
         raise InputError(f"{path}: a detections file ends in .json or .h5; rename it after what it holds")
     if file.dropped:
@@ -177,73 +207,22 @@ def read_detections(path: str | Path, default_classes: Sequence[str] | None = No
     return file
 
 
-class _Box(msgspec.Struct):
-    category: int | str
-    score: float
-    bbox: Annotated[list[float], msgspec.Meta(min_length=4, max_length=4)]
-    scores: dict[str, float] = msgspec.field(default_factory=dict)
-
-
-def _read_json(path: str | Path, default_classes: Sequence[str] | None) -> DetectionsFile:
-    images = read_json(path, dict[str, msgspec.Raw], _CURE)
-    classes = list(default_classes or [])
-    own_classes = set(images) == {"classes", "images"}
-    if own_classes:
-        classes = decode_json(images["classes"], f"{path}: classes", list[str])
-        images = decode_json(images["images"], f"{path}: images", dict[str, msgspec.Raw])
-    index = {name: i for i, name in reversed(list(enumerate(classes)))}
-
-    def class_index(category: int | str, image: str, box: int) -> int:
-        if isinstance(category, int):
-            if 0 <= category < len(classes):
-                return category
-            cure = 'say what the numbers mean in a list "classes"' if not classes else f"there are {len(classes)}"
-            raise InputError(f"{path}: image {image!r}, box {box} has category {category}; {cure}")
-        if category not in index:
-            if own_classes:
-                raise InputError(f'{path}: image {image!r}, box {box} has category {category!r}, not in "classes"')
-            index[category] = len(classes)
-            classes.append(category)
-        return index[category]
-
-    boxes, candidates, scores, image_offsets, candidate_offsets = [], [], [], [0], [0]
-    for name, raw in images.items():
-        for i, box in enumerate(decode_json(raw, f"{path}: image {name!r}", list[_Box])):
-            best = class_index(box.category, name, i)
-            others = {class_index(other, name, i): score for other, score in box.scores.items()}
-            others.pop(best, None)
-            boxes.append(box.bbox)
-            candidates += [best, *others]
-            scores += [box.score, *others.values()]
-            candidate_offsets.append(len(candidates))
-        image_offsets.append(len(boxes))
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is refused
-        arrays = {
-            "boxes": np.asarray(boxes, dtype=np.float64).reshape(-1, 4).astype(np.float32),
-            "candidates": np.asarray(candidates, dtype=np.int64),
-            "scores": np.asarray(scores, dtype=np.float64).astype(np.float32),
-            "image_offsets": np.asarray(image_offsets),
-            "candidate_offsets": np.asarray(candidate_offsets),
-        }
-    return DetectionsFile(path, classes, list(images), arrays)
-
-
 def _read_hdf5(path: str | Path) -> DetectionsFile:
     if not Path(path).is_file():
-        read_bytes(path, _CURE)  # says what is wrong with the path
+        read_bytes(path, CURE)  # says what is wrong with the path
     try:
         file = h5py.File(path, "r")
     except OSError:
-        raise InputError(f"{path}: is not an HDF5 file, or is cut off; {_CURE}") from None
+        raise InputError(f"{path}: is not an HDF5 file, or is cut off; {CURE}") from None
     ranks = {"classes": 1, "image_names": 1, "boxes": 2, "candidates": 1, "scores": 1}
     ranks |= {"image_offsets": 1, "candidate_offsets": 1}
     for key, rank in ranks.items():
         if not isinstance(file.get(key), h5py.Dataset) or file[key].ndim != rank:
-            raise InputError(f"{path}: has no dataset {key!r} with {rank} axes; {_CURE}")
+            raise InputError(f"{path}: has no dataset {key!r} with {rank} axes; {CURE}")
         if (file[key].dtype.kind in "iuf") == (key in ("classes", "image_names")):
-            raise InputError(f"{path}: dataset {key!r} holds the wrong type {file[key].dtype}; {_CURE}")
+            raise InputError(f"{path}: dataset {key!r} holds the wrong type {file[key].dtype}; {CURE}")
     if file["boxes"].shape[1] != 4 or file["candidates"].shape != file["scores"].shape:
-        raise InputError(f"{path}: 'boxes', 'candidates' and 'scores' do not fit together; {_CURE}")
+        raise InputError(f"{path}: 'boxes', 'candidates' and 'scores' do not fit together; {CURE}")
     classes, names = (file[key].asstr()[:].tolist() for key in ("classes", "image_names"))
     return DetectionsFile(path, classes, names, file)
 
@@ -325,41 +304,40 @@ def _write_json(path: str | Path, classes: Sequence[str], pairs: Iterable[tuple[
     return count
 
 
-def read_class_map(path: str | Path) -> dict[str, str]:
-    """Read `--class_map`: JSON `{detector's class: entity of the graph}`. Raises InputError."""
-    return read_json(path, dict[str, str], "give a JSON file {detector's class: entity}")
+class Selected(NamedTuple):
+    """Boxes in an agent's vocabulary, most confident first, and what the detector called them.
 
-
-def map_classes(
-    classes: Sequence[str], graph: SemanticActionGraph, class_map: Mapping[str, str] | None = None
-) -> tuple[np.ndarray, list[str]]:
-    """Which entity of the graph each detector class is: by `class_map`, else by name and alias groups.
-
-    Returns (len(classes),) int64 indices, -1 where there is no counterpart, and the names of those.
-    Raises InputError when `class_map` names an entity that the graph does not have.
+    boxes: (n, 4) float32; entities: (n, K) int64, best first, padded with -1; scores: (n, K) float32, padded with 0;
+    classes: (n, K) int64, the detector's class behind each entity, padded with -1.
     """
-    class_map = class_map or {}
-    for name, entity in class_map.items():
-        if graph.entity_index(entity) < 0:
-            raise InputError(
-                f"class map: {name!r} is mapped to {entity!r}, which is no entity of the graph; correct it"
-            )
-    indices = np.array([graph.entity_index(class_map.get(name, name)) for name in classes], dtype=np.int64)
-    return indices, [name for name, index in zip(classes, indices, strict=True) if index < 0]
+
+    boxes: np.ndarray
+    entities: np.ndarray
+    scores: np.ndarray
+    classes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.boxes)
 
 
 def select(
     detections: Detections, entity_of_class: np.ndarray, threshold: float = 0.0, maximum: int | None = None
-) -> Detections:
-    """The boxes in the graph's vocabulary, most confident first, at most `maximum` of them.
+) -> Selected:
+    """The boxes in the agent's vocabulary, most confident first, at most `maximum` of them.
 
-    entity_of_class: (C,) int64 from `map_classes`. Candidates without a counterpart go, and so does
-    a candidate whose entity a better one already stands for; a box goes when its best remaining
-    candidate scores less than `threshold`. Equal scores keep their order.
+    entity_of_class: (C,) int64 categories, -1 for none. Candidates without a counterpart go, and so does a candidate
+    whose entity a better one already has; a box goes when its best remaining candidate scores less than `threshold`.
+    Equal scores keep their order.
     """
     entities = np.where(detections.candidates >= 0, np.append(entity_of_class, -1)[detections.candidates], -1)
     twice = np.tril(entities[:, :, None] == entities[:, None, :], -1).any(axis=2)
     keep = (entities >= 0) & ~twice
-    mapped = from_flat(detections.boxes, keep.sum(axis=1), entities[keep], detections.scores[keep])
-    mapped = mapped[(mapped.candidates[:, 0] >= 0) & (mapped.scores[:, 0] >= threshold)]
-    return mapped[np.argsort(-mapped.scores[:, 0], kind="stable")[:maximum]]
+    first = np.argsort(~keep, axis=1, kind="stable")[:, : max(1, int(keep.sum(axis=1).max(initial=1)))]
+    keep = np.take_along_axis(keep, first, axis=1)
+    entities, scores, classes = (
+        np.where(keep, np.take_along_axis(values, first, axis=1), padding)
+        for values, padding in ((entities, -1), (detections.scores, 0), (detections.candidates, -1))
+    )
+    rows = np.flatnonzero((entities[:, 0] >= 0) & (scores[:, 0] >= threshold))
+    rows = rows[np.argsort(-scores[rows, 0], kind="stable")[:maximum]]
+    return Selected(detections.boxes[rows], entities[rows], scores[rows].astype(np.float32), classes[rows])

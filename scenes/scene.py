@@ -7,16 +7,17 @@ detections file. Everything is in vocabulary indices and arrays; names stay in t
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from boxes import from_xywh, iou
 from boxes import neighbours as neighbour_matrix
-from files.detections import DetectionsFile, map_classes, select
+from files.detections import Detections, DetectionsFile, Selected, select
 from files.splits import ImageRecord
-from semantic_graph import SemanticActionGraph
+from scenes.class_map import ClassMap, map_classes
+from semantic_graph import SemanticActionGraph, fold_name
 
 AMBIGUITY_MARGIN = 0.1  # C(s): categories at most this far below the best one (Liang et al. 2017, section 3.3)
 OVERLAP_THRESHOLD = 0.5  # IoU from which an instance counts as a ground-truth object
@@ -64,6 +65,7 @@ class DetectedInstances:
 
     threshold: boxes whose best known category scores less are left out; at most `maximum`
     boxes an image, best first. `ambiguity_aware`: keep every category within 0.1 of the best.
+    maps, stand_ins: what the detector's classes are to the agent, see `scenes.class_map.map_classes`.
     """
 
     def __init__(
@@ -73,23 +75,46 @@ class DetectedInstances:
         threshold: float = 0.005,
         maximum: int = 500,
         ambiguity_aware: bool = True,
-        class_map: Mapping[str, str] | None = None,
+        maps: Sequence[ClassMap] = (),
+        stand_ins: bool = False,
     ) -> None:
-        self.detections = detections
-        self.entity_of_class, self.unknown_classes = map_classes(detections.classes, graph, class_map)
+        self.detections, self.graph = detections, graph
+        self.mapped = map_classes(detections.classes, graph, maps, stand_ins)
         self.threshold = threshold
         self.maximum = maximum
         self.width = None if ambiguity_aware else 1
 
     def __call__(self, image_name: str) -> Instances:
-        if image_name not in self.detections:
-            return Instances(np.zeros((0, 4), np.float32), np.zeros((0, 1), np.int32), np.zeros((0, 1), np.float32))
-        found = select(self.detections[image_name], self.entity_of_class, self.threshold, self.maximum)
-        kept = (found.candidates >= 0) & (found.scores >= found.scores[:, :1] - AMBIGUITY_MARGIN - 1e-6)
+        found = self._selected(image_name)
+        return Instances(found.boxes, found.entities.astype(np.int32), found.scores)
+
+    def labels(self, image_name: str) -> list[list[dict[str, str | bool]]]:
+        """What the detector calls each candidate of each instance: {"name"}, and what it is to the agent, if another.
+
+        "related_as": the agent's word for it; "stand_in": true where that is not a right name of the thing.
+        """
+        found = self._selected(image_name)
+        return [
+            [self._label(c, e) for c, e in zip(classes, entities, strict=True) if c >= 0]
+            for classes, entities in zip(found.classes.tolist(), found.entities.tolist(), strict=True)
+        ]
+
+    def _label(self, class_: int, entity: int) -> dict[str, str | bool]:
+        name, word = self.detections.classes[class_], self.graph.entities[entity]
+        if fold_name(name) == fold_name(word):
+            return {"name": word}
+        label: dict[str, str | bool] = {"name": name, "related_as": word}
+        return label | {"stand_in": True} if self.mapped.stand_in[class_] else label
+
+    def _selected(self, image_name: str) -> Selected:
+        """The image's boxes with C(s): the categories at most AMBIGUITY_MARGIN below the best."""
+        detections = self.detections[image_name] if image_name in self.detections else Detections.empty()
+        found = select(detections, self.mapped.entities, self.threshold, self.maximum)
+        kept = (found.entities >= 0) & (found.scores >= found.scores[:, :1] - AMBIGUITY_MARGIN - 1e-6)
         width = self.width or max(1, int(kept.sum(axis=1).max(initial=1)))
-        candidates = np.where(kept, found.candidates, -1)[:, :width].astype(np.int32)
-        scores = np.where(kept, found.scores, 0)[:, :width].astype(np.float32)
-        return Instances(found.boxes, candidates, scores)
+        parts = ((found.entities, -1), (found.scores, 0), (found.classes, -1))
+        entities, scores, classes = (np.where(kept, values, padding)[:, :width] for values, padding in parts)
+        return Selected(found.boxes, entities, scores, classes)
 
 
 def make_scene(
@@ -158,6 +183,10 @@ class SceneSet(Sequence):
         if self.detected is not None:
             return self.detected(record.image_name)
         return annotated_instances(record, self.graph, self.exact)
+
+    def labels(self, index: int) -> list[list[dict[str, str | bool]]] | None:
+        """The detector's own words for the boxes of image `index`, see `DetectedInstances.labels`; None: none."""
+        return self.detected.labels(self.records[index].image_name) if self.detected is not None else None
 
     def __getitem__(self, index: int) -> Scene:
         scene = self._scenes.pop(index, None)

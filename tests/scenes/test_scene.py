@@ -7,6 +7,7 @@ from small_world import image, make_graph, scene_set, seen, street_graph
 from boxes import from_xywh, neighbours
 from files.detections import Detections, read_detections, write_detections
 from files.splits import Labels
+from scenes.class_map import ClassMap
 from scenes.scene import DetectedInstances, annotated_instances
 from semantic_graph import SemanticActionGraph
 
@@ -148,7 +149,7 @@ def test_classes_that_the_graph_does_not_know_are_passed_over(tmp_path):
     graph = street_graph()
     rows = [((0, 0, 9, 9), {1: 0.9, 0: 0.5, 2: 0.45}), ((0, 0, 5, 5), {1: 0.99})]
     make = detected(tmp_path, ["dog", "unicorn", "hat"], rows, graph)
-    assert make.unknown_classes == ["unicorn"]
+    assert make.mapped.unknown == ["unicorn"]
     found = make("1.jpg")
     assert likely(found, graph) == [{"dog": 0.5, "hat": 0.45}]  # the best that is known; the second box has none
     assert found.boxes.tolist() == [[0, 0, 9, 9]]
@@ -207,7 +208,7 @@ def test_two_classes_of_one_entity_are_one_candidate(tmp_path):
     graph = street_graph()
     rows = [((0, 0, 9, 9), {0: 0.6, 1: 0.58, 2: 0.55})]
     found = detected(
-        tmp_path, ["poodle", "beagle", "person"], rows, graph, class_map={"poodle": "dog", "beagle": "dog"}
+        tmp_path, ["poodle", "beagle", "person"], rows, graph, maps=[ClassMap({"poodle": ["dog"], "beagle": ["dog"]})]
     )
     assert likely(found("1.jpg"), graph) == [{"dog": pytest.approx(0.6), "person": pytest.approx(0.55)}]
     assert found("1.jpg").candidates.shape == (1, 2)

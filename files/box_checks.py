@@ -1,0 +1,108 @@
+"""Boxes against the photos that they are of: what cannot be right, and what it looks like.
+
+Wrong boxes parse like right ones: corners from 0 to 1, of a photo of another size, of a photo that was turned by its
+EXIF orientation. Each has its signature, named here for every command that has boxes and photos.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+EDGE = 0.02  # of a side: so far past the edge lie boxes of detectors and annotators that are right
+LARGER = 1.1  # boxes that reach so many sides far are of a larger photo
+CURE = "give corners [x1, y1, x2, y2] in pixels of the photo as a viewer shows it"
+EXAMPLES = 3
+
+
+def from_0_to_1(boxes: np.ndarray) -> bool:
+    """Whether (n, 4) corners are shares of the photo's sides: all from 0 to 1, and not all whole numbers."""
+    return bool(len(boxes) and (boxes >= -EDGE).all() and (boxes <= 1 + EDGE).all() and (boxes % 1 != 0).any())
+
+
+def reversed_corners(boxes: np.ndarray) -> np.ndarray:
+    """(n, 4) -> (n,) bool: x2 lies left of x1, or y2 above y1, by more than the missing pixel of an empty box."""
+    return (boxes[:, 2:] < boxes[:, :2] - 1).any(axis=1)
+
+
+class BoxCheck:
+    """Looks at the boxes of one photo after another; says at the end what was wrong with them.
+
+    boxes, off: how many were looked at, how many cannot be of their photo. past: how many reach past an edge.
+    """
+
+    def __init__(self) -> None:
+        self.boxes = self.off = self.past = 0
+        self.kinds: Counter[str] = Counter()
+        self.examples: list[str] = []
+
+    def look(self, name: str, boxes: np.ndarray, width: int, height: int, turned: bool = False) -> np.ndarray:
+        """(n, 4) inclusive corners in a photo of width x height pixels -> (n,) bool: which can be of this photo.
+
+        turned: whether EXIF turned the photo by a quarter, so that what is stored is height x width.
+        """
+        self.boxes += len(boxes)
+        if not len(boxes):
+            return np.ones(0, dtype=bool)
+        size = np.array([width, height, width, height], dtype=np.float64)
+        past = _past(boxes, size)
+        kind = self._kind_of_all(boxes, size, past, turned)
+        if kind:
+            off = np.ones(len(boxes), dtype=bool)
+        else:
+            off = (boxes[:, 2:] < 0).any(axis=1) | (boxes[:, :2] > size[:2] - 1).any(axis=1)
+            kind = "outside the photo"
+        self.past += int((past & ~off).sum())
+        if off.any():
+            self.off += int(off.sum())
+            self.kinds[kind] += int(off.sum())
+            if len(self.examples) < EXAMPLES:
+                corners = ", ".join(f"{v:g}" for v in np.round(boxes[off.argmax()].astype(float), 3))
+                self.examples.append(f"{name!r} of {width} x {height}: [{corners}]")
+        return ~off
+
+    @staticmethod
+    def _kind_of_all(boxes: np.ndarray, size: np.ndarray, past: np.ndarray, turned: bool) -> str | None:
+        """What the photo's boxes are together when they cannot be of it."""
+        if from_0_to_1(boxes) and size.min() > 2:
+            return "from 0 to 1, shares of the sides"
+        if turned and past.any() and not _past(boxes, size[[1, 0, 3, 2]]).any():
+            return "of the photo before its EXIF orientation is applied"
+        factor = float((boxes[:, 2:].max(axis=0) / size[:2]).max())
+        if 2 * past.sum() > len(boxes) and factor > LARGER and (boxes > -EDGE * size - 1).all():
+            return f"of a photo {factor:.2g} times as large, or more"
+        return None
+
+    def complaint(self) -> str | None:
+        """One line about the boxes that cannot be of their photos, with the cure; None where there are none."""
+        if not self.off:
+            return None
+        kinds = "; ".join(f"{count} look {_like(kind)}" for kind, count in self.kinds.most_common())
+        return f"{self.off} of {self.boxes} boxes cannot be of their photos: {kinds} ({self.examples[0]}); {CURE}"
+
+    def past_complaint(self) -> str | None:
+        """One line when most boxes reach past an edge of their photo: it was annotated at another size."""
+        if 2 * self.past <= self.boxes:
+            return None
+        return f"{self.past} of {self.boxes} boxes leave their photo; are the photos of another size than annotated?"
+
+    def mostly_off(self) -> bool:
+        """Whether what was looked at so far is wrong as a whole."""
+        return 2 * self.off > self.boxes
+
+
+def _like(kind: str) -> str:
+    return kind if kind.startswith("outside") else f"like boxes {kind}"
+
+
+def _past(boxes: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """(n,) bool: reaches past an edge by more than EDGE of the side."""
+    slack = EDGE * size + 1
+    return ((boxes < -slack) | (boxes > size - 1 + slack)).any(axis=1)
+
+
+def names_in(names: Sequence[str], most: int = EXAMPLES) -> str:
+    """A few names of many, for a message."""
+    return ", ".join(repr(name) for name in names[:most]) + (", ..." if len(names) > most else "")
