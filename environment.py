@@ -32,6 +32,30 @@ class Rules:
     positive_reward: float = 1.0  # for a right attribute or predicate
     next_object_reward: str = "new_object"  # or "relationship": +5 when the pair is annotated (not in the paper)
 
+    @property
+    def reward_ranges(self) -> tuple[tuple[float, float], ...]:
+        """The rewards of a wrong and of a right attribute, predicate, next object."""
+        return ((PENALTY, self.positive_reward), (PENALTY, self.positive_reward), (PENALTY, OBJECT_REWARD))
+
+
+def rewards(states: np.ndarray, graph: SemanticActionGraph, rules: Rules) -> np.ndarray:
+    """R_a, R_p, R_c of every action (section 3.3): (n,) records -> float32 (n, A + P + C + 1).
+
+    The one place that says what an action earns. Outside the action sets the numbers mean nothing.
+    """
+    widths = (len(graph.attributes), len(graph.predicates), len(graph.entities) + 1)
+    low, high = np.repeat(np.array(rules.reward_ranges, dtype=np.float32), widths, axis=0).T
+    return np.where(right_actions(states, graph), high, low)
+
+
+def right_actions(states: np.ndarray, graph: SemanticActionGraph) -> np.ndarray:
+    """Which actions the annotations call right: (n,) records -> bool (n, A + P + C + 1)."""
+    attribute = unpacked(states["attributes_right"], len(graph.attributes))
+    predicate = unpacked(states["predicates_right"], len(graph.predicates))
+    entity = np.zeros((len(states), len(graph.entities) + 2), dtype=bool)
+    entity[np.arange(len(states))[:, None], states["entities"]] = states["entities_right"]
+    return np.concatenate([attribute, predicate, entity[:, :-1]], axis=1)  # the last column took the padding
+
 
 def state_dtype(graph: SemanticActionGraph, rules: Rules) -> np.dtype:
     """What a state is made of, as a NumPy record: numbers to look vectors up by, never the vectors.
@@ -40,7 +64,7 @@ def state_dtype(graph: SemanticActionGraph, rules: Rules) -> np.dtype:
     relationship phrases of the pair, then the last two attribute phrases of the subject. Bit masks (`np.packbits`):
     `attributes_given` is H_A; `attributes_right` and `predicates_right` are the actions that earn the positive reward.
     `entities` are the categories of the next-object action set (number of entities = Terminal), `instances` the object
-    that each one names, `entity_rewards` what taking it would earn.
+    that each one names, `entities_right` whether finding it earns the reward.
     """
     width = rules.maximum_adaptive_action_space_size + 1
     attributes, predicates = -(-len(graph.attributes) // 8), -(-len(graph.predicates) // 8)
@@ -61,7 +85,7 @@ def state_dtype(graph: SemanticActionGraph, rules: Rules) -> np.dtype:
             ("predicates_right", "u1", (predicates,)),
             ("entities", "i4", (width,)),
             ("instances", "i2", (width,)),
-            ("entity_rewards", "f4", (width,)),
+            ("entities_right", "?", (width,)),
         ]
     )
 
@@ -74,12 +98,10 @@ class SceneGraphEnvironment:
     step(...)       take one action triple in each active slot
     """
 
-    def __init__(
-        self, scenes: SceneSet, graph: SemanticActionGraph, num_slots: int, rules: Rules, with_context: bool = True
-    ) -> None:
+    def __init__(self, scenes: SceneSet, num_slots: int, rules: Rules, with_context: bool = True) -> None:
         self.with_context = with_context  # a state's "context" is worked out, which takes a fifth of the time
         self.scenes = scenes
-        self.graph = graph
+        self.graph = graph = scenes.graph
         self.rules = rules
         self.num_slots = num_slots
         self.dtype = state_dtype(graph, rules)
@@ -306,9 +328,9 @@ class SceneGraphEnvironment:
             objects = np.broadcast_to(annotated[:, None, :, 2], (len(slots), width, annotated.shape[1]))
             right = (np.take_along_axis(overlaps, objects, axis=2) & from_subject[:, None]).any(axis=2)
         count = (entities >= 0).sum(axis=1)
-        state["entities"], state["instances"], state["entity_rewards"] = -1, -1, PENALTY
+        state["entities"], state["instances"] = -1, -1
         state["entities"][:, :width], state["instances"][:, :width] = entities, instances
-        state["entity_rewards"][:, :width] = np.where(right, OBJECT_REWARD, PENALTY)
+        state["entities_right"][:, :width] = right & (entities >= 0)
         state["entities"][np.arange(len(slots)), count] = self.terminal
 
     # ---- steps
@@ -325,12 +347,10 @@ class SceneGraphEnvironment:
         slots = np.flatnonzero(self.active)
         subject, object_ = self.subject[slots], self.object[slots]
         place = (state["entities"] == entity[:, None]).argmax(axis=1)
-        rewards = np.zeros((len(slots), 3), dtype=np.float32)
-        positive = self.rules.positive_reward
-        for column, action, right in ((0, attribute, "attributes_right"), (1, predicate, "predicates_right")):
-            hit = has_bit(state[right], action)
-            rewards[:, column] = np.where(action < 0, 0, np.where(hit, positive, PENALTY))
-        rewards[:, 2] = state["entity_rewards"][np.arange(len(slots)), place]
+        triple = np.stack([attribute, predicate, entity], axis=1)
+        first = np.array([0, len(self.graph.attributes), len(self.graph.attributes) + len(self.graph.predicates)])
+        earned = rewards(state, self.graph, self.rules)[np.arange(len(slots))[:, None], first + triple]
+        earned[triple < 0] = 0
 
         given = attribute >= 0
         row, column, word = slots[given], subject[given], attribute[given]
@@ -350,7 +370,7 @@ class SceneGraphEnvironment:
         done |= self.num_steps[slots] >= self.rules.maximum_steps
         if done.any():
             self._begin_images(slots[done])
-        return rewards, done
+        return earned, done
 
     def _mine(self, slots: np.ndarray, instance: np.ndarray, category: np.ndarray) -> None:
         """Make `instance` the current object: its category is settled, it joins the queue of subjects."""
@@ -396,14 +416,6 @@ def _bits(mask: np.ndarray, words: np.ndarray, count: int) -> np.ndarray:
 def unpacked(bits: np.ndarray, count: int) -> np.ndarray:
     """Bit masks of a state record -> bool (n, count)."""
     return np.unpackbits(bits, axis=1, count=count).view(bool)
-
-
-def has_bit(bits: np.ndarray, action: np.ndarray) -> np.ndarray:
-    """Whether each mask has its action's bit: (n, k) uint8, (n,) -> bool (n,); False where action is -1."""
-    if not bits.shape[1]:
-        return np.zeros(len(bits), dtype=bool)
-    byte = bits[np.arange(len(bits)), action // 8]
-    return (action >= 0) & ((byte >> (7 - action % 8)) & 1).astype(bool)
 
 
 def _first(mask: np.ndarray, values: np.ndarray, width: int) -> np.ndarray:

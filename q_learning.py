@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from action_sets import ActionSets, best_allowed
-from environment import PENALTY, unpacked
+from environment import rewards, unpacked
 from vrl_model import Agent, QNetwork, QValues, to_device
 
 
@@ -131,19 +131,19 @@ class Learner:
         outputs, future = self.trained(*inputs, every_member=True)  # (members, n, A + P + C + 1), (members, n, 3)
         # of m actions: their kinds (m,), outputs (members, n, m), rewards and whether they are learned from (n, m)
         if self.options.learn_from == "all":
-            kinds = network.kinds
+            kinds, low = network.kinds, network.low
             learned = np.concatenate(agent.action_sets(transitions["state"]), axis=1)
-            rewards = all_rewards(transitions["state"], network)
+            earned = rewards(transitions["state"], agent.action_sets.graph, agent.action_sets.rules)
         else:
-            kinds = torch.arange(3, device=device)
+            kinds, low = torch.arange(3, device=device), network.low[network.first]
             action = transitions["action"].copy()  # not views: torch wants strides of whole numbers
-            learned, rewards = action >= 0, transitions["reward"].copy()
+            learned, earned = action >= 0, transitions["reward"].copy()
             outputs = taken(outputs, to_device(action, device), network.first)
-        rewards = to_device(rewards, device)
+        earned = to_device(earned, device)
         if future is None:
-            fit = (outputs - (rewards + bootstrap[:, kinds])).square()
+            fit = (outputs - (earned + bootstrap[:, kinds])).square()
         else:
-            right = (rewards > PENALTY).to(outputs.dtype).expand_as(outputs)
+            right = (earned > low).to(outputs.dtype).expand_as(outputs)
             fit = F.binary_cross_entropy_with_logits(outputs, right, reduction="none")
         fit = (fit * to_device(learned, device)).mean(dim=(0, 1))  # (m,)
         losses = fit.new_zeros(3).index_add(0, kinds, fit)
@@ -222,15 +222,3 @@ def taken(outputs: torch.Tensor, action: torch.Tensor, first: torch.Tensor) -> t
     first: (3,) where the outputs of each kind begin. Where no action was taken (-1) it is what they say of another.
     """
     return outputs.gather(2, (action.clamp(min=0) + first).expand(len(outputs), -1, -1))
-
-
-def all_rewards(states: np.ndarray, network: QNetwork) -> np.ndarray:
-    """The reward of every action, float32 (n, A + P + C + 1); outside the action sets the numbers mean nothing."""
-    parts = []
-    for width, (low, high), field in zip(
-        network.widths[:2], network.rewards[:2], ("attributes_right", "predicates_right"), strict=True
-    ):
-        parts.append(np.where(unpacked(states[field], width), np.float32(high), np.float32(low)))
-    reward = np.full((len(states), network.widths[2] + 1), network.rewards[2][0], dtype=np.float32)
-    reward[np.arange(len(states))[:, None], states["entities"]] = states["entity_rewards"]
-    return np.concatenate([*parts, reward[:, :-1]], axis=1)  # the last column took the padding

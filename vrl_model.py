@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from action_sets import ActionSetMaker, greedy, random_action
 from boxes import CONTEXT, GEOMETRY, box_geometry
-from environment import OBJECT_REWARD, PENALTY
+from environment import Rules
 from scenes.scene import SceneSet
 from semantic_graph import SemanticActionGraph
 
@@ -138,7 +138,7 @@ class QNetwork(nn.Module):
         self,
         options: ModelOptions,
         graph: SemanticActionGraph,
-        positive_reward: float = 1.0,
+        rules: Rules | None = None,
         mixed_precision: bool = False,
     ) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ class QNetwork(nn.Module):
             self.entity_vectors = EntityVectors(none, options.entity_vector_dimension, options.category_mixing)
         self.widths = (len(graph.attributes), len(graph.predicates), len(graph.entities) + 1)
         self.members = nn.ModuleList(FusionNetwork(options, self.widths) for _ in range(options.num_members))
-        self.rewards = ((PENALTY, positive_reward), (PENALTY, positive_reward), (PENALTY, OBJECT_REWARD))
+        self.rewards = (rules or Rules()).reward_ranges
         # the first output of each kind of action (attribute, predicate, next object); of every output its kind, its
         # lower and its higher reward
         widths = torch.tensor(self.widths)
@@ -216,14 +216,10 @@ def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 class StateEncoder:
-    """State records -> the network's inputs.
+    """State records -> the network's inputs. Features are those of the scenes; phrases: `PhraseStore` or None."""
 
-    features: `FeatureCache` or None; phrases: `PhraseStore` or None.
-    """
-
-    def __init__(self, scenes: SceneSet, options: ModelOptions, features=None, phrases=None) -> None:
-        self.scenes, self.options = scenes, options
-        self.features, self.phrases = features, phrases
+    def __init__(self, scenes: SceneSet, options: ModelOptions, phrases=None) -> None:
+        self.scenes, self.options, self.phrases = scenes, options, phrases
         self.phrase_number: dict[int, int] = {-1: 0}
 
     def __call__(self, states: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -249,7 +245,7 @@ class StateEncoder:
         scenes, inverse = np.unique(states["scene"], return_inverse=True)
         order = np.argsort(inverse, kind="stable")
         for scene, rows in zip(scenes, np.split(order, np.cumsum(np.bincount(inverse))[:-1]), strict=True):
-            image, boxes = self.features[self.scenes.records[int(scene)].image_name]
+            image, boxes = self.scenes.features[self.scenes.records[int(scene)].image_name]
             out[rows, :d] = image
             out[rows, d : 2 * d] = boxes[states["subject"][rows]]
             has_object = rows[states["object"][rows] >= 0]

@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     records = make_images(200)
     graph = make_graph(records)
-    env = SceneGraphEnvironment(SceneSet(records, graph), graph, SLOTS, Rules())
+    env = SceneGraphEnvironment(SceneSet(records, graph), SLOTS, Rules())
     sets = ActionSetMaker(graph, Rules())
     fill(ReplayMemory(SLOTS * 20, SLOTS, env.dtype), env, sets)  # what the walk itself needs is there from now on
 

@@ -102,13 +102,13 @@ def make_trainer(
 ) -> TrainingLoop:
     """What main.py makes of the paper's setting: environment, network, RMSProp, replay."""
     torch.manual_seed(0)
-    features = make_features(records, model.feature_dimension) if model.feature_dimension else None
     phrases = PhraseStore(RandomEncoder(model.phrase_dimension)) if model.phrase_dimension else None
     scenes = SceneSet(records, graph)
+    scenes.features = make_features(records, model.feature_dimension) if model.feature_dimension else None
     network, target = (QNetwork(model, graph).to(device) for _ in range(2))
-    encoder = StateEncoder(scenes, model, features, phrases)
+    encoder = StateEncoder(scenes, model, phrases)
     agent = Agent(network, encoder, ActionSetMaker(graph, Rules()), device)
     slots = learning.batch_size * slots_per_transition(len(records), learning.batch_size)
-    env = SceneGraphEnvironment(scenes, graph, slots, Rules(), model.use_pair_context)
+    env = SceneGraphEnvironment(scenes, slots, Rules(), model.use_pair_context)
     learner = Learner(agent, target, make_optimizer("rmsprop", network.parameters(), 0.0007), learning)
     return TrainingLoop(env, learner, ReplayMemory(capacity, slots, env.dtype))

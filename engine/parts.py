@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from files.checkpoints import load_checkpoint
 from files.detections import DetectionsFile, read_detections
 from files.images import find_image
 from files.io import InputError
-from files.splits import ImageRecord
+from files.splits import Split
 from scenes.class_map import ClassMap, read_class_map
 from scenes.feature_cache import FeatureCache, compute_features
 from scenes.features import ImageEmbedding, build_embedding
@@ -110,7 +109,7 @@ def make_network(parts: Parts) -> QNetwork:
 
 def empty_network(parts: Parts) -> QNetwork:
     """A Q network on the CPU, to be filled with the weights and entity vectors of a checkpoint."""
-    return QNetwork(parts.model, parts.graph, parts.arguments.positive_reward, parts.arguments.mixed_precision)
+    return QNetwork(parts.model, parts.graph, parts.rules, parts.arguments.mixed_precision)
 
 
 def entity_vectors(path: str | None, graph: SemanticActionGraph) -> np.ndarray:
@@ -133,12 +132,6 @@ def entity_vectors(path: str | None, graph: SemanticActionGraph) -> np.ndarray:
 def open_detections(path: str, graph: SemanticActionGraph) -> DetectionsFile:
     """Read a detections file; integers for categories are those of the graph's data set, where that has numbers."""
     return read_detections(path, graph.annotation_categories)
-
-
-def make_scenes(parts: Parts, records: Sequence[ImageRecord], detections: DetectionsFile | None = None) -> SceneSet:
-    """Scenes to walk over: on detected boxes, or on the annotated objects."""
-    detected = detected_instances(parts, detections) if detections is not None else None
-    return SceneSet(records, parts.graph, detected, parts.arguments.neighbour_factor, parts.arguments.use_exact_match)
 
 
 def detected_instances(parts: Parts, detections: DetectionsFile, stand_ins: bool = False) -> DetectedInstances:
@@ -179,16 +172,23 @@ def class_maps(arguments: argparse.Namespace) -> list[ClassMap]:
     return maps
 
 
-def make_features(parts: Parts, scenes: SceneSet, images_dir: str) -> tuple[FeatureCache | None, np.ndarray]:
+def open_scenes(parts: Parts, records: Split, detections: DetectionsFile | None = None) -> SceneSet:
+    """Scenes to walk over, on detected boxes or on the annotated objects, with their features and usable images."""
+    if not len(records):
+        raise InputError(f"{records.path}: has no image; make it again with create_graph.py")
+    detected = detected_instances(parts, detections) if detections is not None else None
+    arguments = parts.arguments
+    scenes = SceneSet(records, parts.graph, detected, arguments.neighbour_factor, arguments.use_exact_match)
+    if parts.embedding is not None:
+        scenes.features, scenes.images = _features(parts, scenes, arguments.images_dir)
+    return scenes
+
+
+def _features(parts: Parts, scenes: SceneSet, images_dir: str) -> tuple[FeatureCache, np.ndarray]:
     """Features of every image and box, computed or from the cache; and which images can be used, int64 (n,).
 
     Images without a box to walk over need none. Raises InputError when no image is left.
     """
-    if not len(scenes):
-        split = getattr(scenes.records, "path", "the split")
-        raise InputError(f"{split}: has no image; make it again with create_graph.py")
-    if parts.embedding is None:
-        return None, np.arange(len(scenes))
     items, missing = [], []
     for index in range(len(scenes)):
         name = scenes.records[index].image_name
@@ -211,9 +211,9 @@ def make_features(parts: Parts, scenes: SceneSet, images_dir: str) -> tuple[Feat
     return cache, np.array(usable, dtype=np.int64)
 
 
-def make_agent(parts: Parts, network: QNetwork, scenes: SceneSet, features: FeatureCache | None) -> Agent:
+def make_agent(parts: Parts, network: QNetwork, scenes: SceneSet) -> Agent:
     """The agent that walks over `scenes`."""
-    encoder = StateEncoder(scenes, parts.model, features, parts.phrases)
+    encoder = StateEncoder(scenes, parts.model, parts.phrases)
     return Agent(network, encoder, parts.action_sets, parts.device)
 
 

@@ -195,21 +195,20 @@ class _Walker:
         parts, arguments = self.parts, self.parts.arguments
         records = [ImageRecord(name, Labels(0, [], [])) for name, _ in photos]
         scenes = SceneSet(records, parts.graph, self.detected, arguments.neighbour_factor, arguments.use_exact_match)
-        features = None
         if parts.embedding is not None:
-            features = {name: self._embed(photo, scenes.instances(i).boxes) for i, (name, photo) in enumerate(photos)}
+            scenes.features = {
+                name: self._embed(photo, scenes.instances(i).boxes) for i, (name, photo) in enumerate(photos)
+            }
         found = walk(
-            _in_full_batches(make_agent(parts, self.network, scenes, features)),
-            parts.action_sets,
+            _in_full_batches(make_agent(parts, self.network, scenes)),
             scenes,
-            parts.graph,
             parts.rules,
             np.arange(len(records)),
             num_slots=CHUNK,
             predicates_per_pair=arguments.predicates_per_pair,
             attributes_per_step=arguments.attributes_per_step,
         )
-        predicted = graphs(found, scenes, parts.graph, range(len(records)))[1]
+        predicted = graphs(found, scenes, range(len(records)))[1]
         return [{**graph, "image_name": _printable(graph["image_name"])} for graph in predicted]
 
     def _embed(self, photo: Image.Image, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

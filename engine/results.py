@@ -13,7 +13,6 @@ from files.predictions import Phrases, PhrasesOfImages, truth_scenes
 from files.scene_graphs import Graph, graph_from_record
 from metrics.vrd import evaluate_arrays
 from scenes.scene import SceneSet
-from semantic_graph import SemanticActionGraph
 
 DECIMALS = 3  # of a pixel, in boxes that are written; scores are those of the written boxes
 
@@ -21,7 +20,6 @@ DECIMALS = 3  # of a pixel, in boxes that are written; scores are those of the w
 def score(
     found: Findings,
     scenes: SceneSet,
-    graph: SemanticActionGraph,
     images: Sequence[int],
     seen: set[tuple[str, ...]] | None = None,
 ) -> dict:
@@ -29,17 +27,16 @@ def score(
     vocabulary: dict[str, int] = {}
     _, truth = truth_scenes((scenes.records[int(image)] for image in images), vocabulary)
     unseen = None if seen is None else unseen_rows(truth, seen, vocabulary)
-    return evaluate_arrays(_phrases(found, scenes, graph, images, vocabulary), truth, unseen)
+    return evaluate_arrays(_phrases(found, scenes, images, vocabulary), truth, unseen)
 
 
-def _phrases(
-    found: Findings, scenes: SceneSet, graph: SemanticActionGraph, images: Sequence[int], vocabulary: dict[str, int]
-) -> PhrasesOfImages:
+def _phrases(found: Findings, scenes: SceneSet, images: Sequence[int], vocabulary: dict[str, int]) -> PhrasesOfImages:
     """A walk's findings with the labels numbered by `vocabulary` and the images by their place in `images`."""
 
     def numbers(names: list[str]) -> np.ndarray:
         return np.array([vocabulary.setdefault(name, len(vocabulary)) for name in names], dtype=np.int64)
 
+    graph = scenes.graph
     entities, predicates, attributes = map(numbers, (graph.entities, graph.predicates, graph.attributes))
     place = np.full(len(scenes), -1, dtype=np.int64)
     place[np.asarray(images, dtype=np.int64)] = np.arange(len(images))
@@ -73,7 +70,7 @@ def found_boxes(scenes: SceneSet, scene: np.ndarray, instance: np.ndarray) -> np
 
 
 def graphs(
-    found: Findings, scenes: SceneSet, graph: SemanticActionGraph, images: Sequence[int], own_words: bool = False
+    found: Findings, scenes: SceneSet, images: Sequence[int], own_words: bool = False
 ) -> tuple[list[Graph], list[Graph]]:
     """(ground truth, predicted) scene graphs of `images`, with scores and the walk's steps on what is predicted.
 
@@ -85,7 +82,7 @@ def graphs(
     predicted = []
     for image in map(int, images):
         parts = (relationships.get(image), attributes.get(image), steps.get(image))
-        predicted.append(_graph(scenes, graph, image, *parts, scenes.labels(image) if own_words else None))
+        predicted.append(_graph(scenes, image, *parts, scenes.labels(image) if own_words else None))
     return truth, predicted
 
 
@@ -100,14 +97,13 @@ def _rows_by_scene(found: dict[str, np.ndarray]) -> dict[int, dict[str, list]]:
 
 def _graph(
     scenes: SceneSet,
-    graph: SemanticActionGraph,
     image: int,
     relationships: dict[str, list] | None,
     attributes: dict[str, list] | None,
     steps: dict[str, list] | None,
     labels: list[list[dict[str, Any]]] | None,
 ) -> Graph:
-    instances = scenes[image]
+    instances, graph = scenes[image], scenes.graph
     objects: list[dict[str, Any]] = []
     index: dict[tuple[int, int], int] = {}
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from engine import distributed as ranks
 from engine.baselines import frequency_policy, random_policy
-from engine.parts import Parts, find_checkpoint, make_agent, make_features, make_scenes, trained_network
+from engine.parts import Parts, find_checkpoint, make_agent, open_scenes, trained_network
 from engine.proposals import detections_of_split
 from engine.results import graphs, score
 from engine.walk import BEST, Findings, Policy, best, merge, own_choices, walk_over
@@ -45,37 +45,31 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
     records = Split(arguments.test_data)
     seen = train_triplets(Split(arguments.train_data)) if Path(arguments.train_data).exists() else None
     detections = detections_of_split(parts, arguments.test_data, arguments.detections, "test")
-    truth = make_scenes(parts, records)
-    walked = make_scenes(parts, records, detections) if detections is not None else truth
-    features, images = make_features(parts, walked, arguments.images_dir)
-    truth_features, truth_images = features, images
-    if detections is not None:
-        truth_features, truth_images = make_features(parts, truth, arguments.images_dir)
+    truth = open_scenes(parts, records)
+    walked = open_scenes(parts, records, detections) if detections is not None else truth
 
-    def policy(name: str, scenes: SceneSet, features: Any) -> Policy:
+    def policy(name: str, scenes: SceneSet) -> Policy:
         if name == "agent":
-            return make_agent(parts, network, scenes, features)
+            return make_agent(parts, network, scenes)
         return frequency_policy(parts.graph) if name == "frequency" else random_policy(parts.graph, arguments.seed)
 
     tasks: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(arguments.policy):
         every = sys.maxsize if detections is None else BEST  # annotated pairs may be among the least likely ones
-        found = walk_over(parts, policy(name, walked, features), walked, images, f"{name} walks", every)
+        found = walk_over(parts, policy(name, walked), walked, f"{name} walks", every)
         on_truth = found
         if detections is not None:
-            on_truth = walk_over(
-                parts, policy(name, truth, truth_features), truth, truth_images, f"{name}, given boxes", sys.maxsize
-            )
+            on_truth = walk_over(parts, policy(name, truth), truth, f"{name}, given boxes", sys.maxsize)
         if ranks.rank():
             continue
         merged = best(merge(found))
         merged_truth = annotated_pairs(own_choices(merge(on_truth)), truth)
-        tasks[name] = all_scores(parts, merged, walked, merged_truth, truth, seen)
+        tasks[name] = all_scores(merged, walked, merged_truth, truth, seen)
         if len(tasks) == 1:
             visited, pairs = steps_and_pairs(merged, walked)
-            _write_findings(parts, merged, walked, output, "predictions.json", "image_states.pickle")
+            _write_findings(merged, walked, output, "predictions.json", "image_states.pickle")
             if "predicate" in tasks[name]:
-                _write_findings(parts, merged_truth, truth, output, "predicate_predictions.json")
+                _write_findings(merged_truth, truth, output, "predicate_predictions.json")
     if ranks.rank():
         return
     first = next(iter(tasks))
@@ -86,7 +80,7 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
         "predicates_per_pair": arguments.predicates_per_pair,
         "attributes_per_step": arguments.attributes_per_step,
         "images": len(records),
-        "images_skipped": len(records) - len(images),
+        "images_skipped": len(records) - len(walked.images),
         "pairs": pairs,
         "pairs_visited": visited,
     }
@@ -95,7 +89,6 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
 
 
 def all_scores(
-    parts: Parts,
     found: Findings,
     scenes: SceneSet,
     on_truth: Findings,
@@ -104,10 +97,10 @@ def all_scores(
 ) -> dict[str, dict[str, Any]]:
     """Every task of results.json. on_truth: what was said about annotated pairs, of the scenes `truth`."""
     images = np.arange(len(scenes))
-    tasks = score(found, scenes, parts.graph, images, seen)
+    tasks = score(found, scenes, images, seen)
     if tasks["relationship"]["total"]:
-        tasks["relationship_k1"] = score(own_choices(found), scenes, parts.graph, images)["relationship"]
-        given = score(on_truth, truth, parts.graph, images, seen)
+        tasks["relationship_k1"] = score(own_choices(found), scenes, images)["relationship"]
+        given = score(on_truth, truth, images, seen)
         tasks["predicate"] = given["relationship"]
         if seen is not None:
             tasks["zero_shot_predicate"] = given["zero_shot_relationship"]
@@ -140,9 +133,9 @@ def report(about: dict[str, Any], tasks: dict[str, dict[str, Any]], output: Path
 
 
 def _write_findings(
-    parts: Parts, found: Findings, scenes: SceneSet, output: Path, predictions: str, states: str | None = None
+    found: Findings, scenes: SceneSet, output: Path, predictions: str, states: str | None = None
 ) -> None:
-    truth, predicted = graphs(found, scenes, parts.graph, range(len(scenes)))
+    truth, predicted = graphs(found, scenes, range(len(scenes)))
     write_json(output / predictions, predictions_from_graphs(predicted))
     if states:
         write_image_states(output / states, truth, predicted)

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -15,7 +14,7 @@ from engine import distributed as ranks
 from engine.log import TrainingLog, recall
 from engine.loop import TrainingLoop, slots_per_transition
 from engine.options import RUN_FLAGS
-from engine.parts import Parts, check_description, description, make_agent, make_features, make_network, make_scenes
+from engine.parts import Parts, check_description, description, make_agent, make_network, open_scenes
 from engine.proposals import detections_of_split
 from engine.results import graphs, score
 from engine.walk import Findings, merge, walk_over
@@ -41,14 +40,9 @@ class TrainingRun:
         self.parts, arguments = parts, parts.arguments
         self.output = Path(arguments.output_dir)
         detections = detections_of_split(parts, arguments.train_data, arguments.train_detections, "train")
-        self.scenes = make_scenes(parts, Split(arguments.train_data), detections)
-        features, self.images = make_features(parts, self.scenes, arguments.images_dir)
-        self.validation = make_scenes(parts, Split(arguments.validation_data))
-        self.validation_features, self.validation_images = None, np.zeros(0, dtype=np.int64)
-        if len(self.validation):
-            self.validation_features, self.validation_images = make_features(
-                parts, self.validation, arguments.images_dir
-            )
+        self.scenes = open_scenes(parts, Split(arguments.train_data), detections)
+        validation = Split(arguments.validation_data)
+        self.validation = open_scenes(parts, validation) if len(validation) else None
         learning = LearningOptions(
             discount_factor=arguments.discount_factor,
             double_dqn=arguments.double_dqn,
@@ -68,11 +62,11 @@ class TrainingRun:
             arguments.optimizer, network.parameters(), arguments.learning_rate, arguments.weight_decay
         )
         slots = ranks.share(arguments.batch_size, "--batch_size")
-        slots *= slots_per_transition(len(self.images), arguments.batch_size)
-        env = SceneGraphEnvironment(self.scenes, parts.graph, slots, parts.rules, parts.model.use_pair_context)
+        slots *= slots_per_transition(len(self.scenes.images), arguments.batch_size)
+        env = SceneGraphEnvironment(self.scenes, slots, parts.rules, parts.model.use_pair_context)
         capacity = max(arguments.replay_buffer_capacity // ranks.world_size(), 1)
         self.learner = Learner(
-            make_agent(parts, network, self.scenes, features), target, optimizer, learning, ranks.wrapped(network)
+            make_agent(parts, network, self.scenes), target, optimizer, learning, ranks.wrapped(network)
         )
         memory = ReplayMemory(capacity, slots, env.dtype, arguments.replay_preference)
         self.loop = TrainingLoop(env, self.learner, memory)
@@ -169,12 +163,12 @@ class TrainingRun:
         if not self.learner.updates:
             held = int(ranks.total(torch.tensor(len(self.loop.memory))))
             raise InputError(
-                f"nothing was learned: {len(self.images)} images filled the replay memory with {held} transitions, and "
-                f"learning begins with {self.learner.options.replay_buffer_minimum_number_samples}; "
+                f"nothing was learned: {len(self.scenes.images)} images filled the replay memory with {held} "
+                f"transitions, and learning begins with {self.learner.options.replay_buffer_minimum_number_samples}; "
                 "lower --replay_buffer_minimum_number_samples, or train on more images"
             )
         if ranks.rank() == 0:
-            print(self.log.made(self.learner.updates, bool(len(self.validation_images))))
+            print(self.log.made(self.learner.updates, self.validation is not None))
 
     def _run_epochs(self) -> None:
         arguments, loop = self.parts.arguments, self.loop
@@ -183,12 +177,12 @@ class TrainingRun:
                 loop.epoch, arguments.epsilon, arguments.epsilon_anneal_rate, arguments.epsilon_end
             )
             if not self.within_epoch:
-                loop.begin_epoch(self.images)
+                loop.begin_epoch(self.scenes.images)
                 self.within_epoch = True
             title = f"epoch {loop.epoch + 1}/{arguments.num_epochs}"
             quiet = None if ranks.rank() == 0 else True
             done = loop.images_done()
-            with tqdm(total=len(self.images), desc=title, unit="image", initial=done, disable=quiet) as bar:
+            with tqdm(total=len(self.scenes.images), desc=title, unit="image", initial=done, disable=quiet) as bar:
                 self.log.bar = bar
                 loop.run_epoch(self.epsilon, bar, self._pause)
             self.within_epoch = False
@@ -208,18 +202,17 @@ class TrainingRun:
         network = self.learner.best_network.eval()
         row = {"epoch": self.loop.epoch, "epsilon": self.epsilon} | self.loop.sums.row()
         found: list[Findings] = []
-        if len(self.validation_images):
-            walker = make_agent(self.parts, network, self.validation, self.validation_features)
-            found = walk_over(self.parts, walker, self.validation, self.validation_images, "validation")
+        if self.validation is not None:
+            walker = make_agent(self.parts, network, self.validation)
+            found = walk_over(self.parts, walker, self.validation, "validation")
         if ranks.rank() == 0 and found:
             merged = merge(found)
-            tasks = score(merged, self.validation, self.parts.graph, self.validation_images)
+            tasks = score(merged, self.validation, self.validation.images)
             for task in ("relationship", "attribute"):
                 for n, value in tasks[task]["recall"].items():
                     row[f"validation_{task}_R{n}"] = value
             write_image_states(
-                self.output / "image_states.pickle",
-                *graphs(merged, self.validation, self.parts.graph, self.validation_images),
+                self.output / "image_states.pickle", *graphs(merged, self.validation, self.validation.images)
             )
         if ranks.rank() == 0 and self.learner.updates and recall(row) >= self.best:
             self.best = recall(row)

@@ -15,7 +15,6 @@ from engine import distributed as ranks
 from engine.parts import Parts
 from environment import Rules, SceneGraphEnvironment
 from scenes.scene import SceneSet
-from semantic_graph import SemanticActionGraph
 from vrl_model import Judgement
 
 BEST = 100  # phrases of an image that are kept: what recall@100 looks at
@@ -40,9 +39,7 @@ class Findings(NamedTuple):
 
 def walk(
     policy: Policy,
-    action_sets: ActionSetMaker,
     scenes: SceneSet,
-    graph: SemanticActionGraph,
     rules: Rules,
     images: Sequence[int],
     num_slots: int = 64,
@@ -58,7 +55,8 @@ def walk(
     instances, of an attribute times that of its one. The BEST of each kind are kept, and of the agent's own choices
     the `maximum_choices` best.
     """
-    env = SceneGraphEnvironment(scenes, graph, min(num_slots, max(len(images), 1)), rules)
+    action_sets = ActionSetMaker(scenes.graph, rules)
+    env = SceneGraphEnvironment(scenes, min(num_slots, max(len(images), 1)), rules)
     images = np.asarray(images, dtype=np.int64)
     env.assign(queues_of(images, most_steps(scenes, images, rules), env.num_slots))
     columns: list[list[dict[str, np.ndarray]]] = [[], [], []]
@@ -115,26 +113,20 @@ def walk(
 
 
 def walk_over(
-    parts: Parts,
-    policy: Policy,
-    scenes: SceneSet,
-    images: Sequence[int],
-    progress: str | None,
-    maximum_choices: int = BEST,
+    parts: Parts, policy: Policy, scenes: SceneSet, progress: str | None, maximum_choices: int = BEST
 ) -> list[Findings]:
-    """A greedy walk, the images divided among the ranks. Rank 0 gets every rank's findings, the others []."""
-    mine = np.asarray(images)[ranks.rank() :: ranks.world_size()]
-    arguments = parts.arguments
+    """A greedy walk over the usable images, divided among the ranks.
+
+    Rank 0 gets every rank's findings, the others [].
+    """
     found = walk(
         policy,
-        parts.action_sets,
         scenes,
-        parts.graph,
         parts.rules,
-        mine,
+        scenes.images[ranks.rank() :: ranks.world_size()],
         num_slots=128,
-        predicates_per_pair=arguments.predicates_per_pair,
-        attributes_per_step=arguments.attributes_per_step,
+        predicates_per_pair=parts.arguments.predicates_per_pair,
+        attributes_per_step=parts.arguments.attributes_per_step,
         maximum_choices=maximum_choices,
         progress=progress if ranks.rank() == 0 else None,
     )

@@ -7,7 +7,7 @@ detections file. Everything is in vocabulary indices and arrays; names stay in t
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,6 +155,8 @@ class SceneSet(Sequence):
     """The scenes of a split, built when first asked for; the most recent `keep` stay in memory.
 
     detected: where the instances come from; None walks over the annotated objects.
+    features: of every image name, the image's vector (D,) and those of its boxes (n, D); None: no pixels.
+    images: int64 (k,) the indices of the images that can be used, which is all unless some cannot be read.
     """
 
     def __init__(
@@ -172,6 +174,8 @@ class SceneSet(Sequence):
         self.neighbour_factor = neighbour_factor
         self.exact = exact
         self.keep = keep
+        self.features: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None
+        self.images = np.arange(len(records))
         self._scenes: OrderedDict[int, Scene] = OrderedDict()
 
     def __len__(self) -> int:

@@ -190,7 +190,7 @@ def test_features_of_image_subject_and_object():
         name: (np.array([base, base + 1], np.float32), base + 10 * np.arange(1, 9, dtype=np.float32).reshape(4, 2))
         for name, base in (("a", 1000), ("b", 2000))
     }
-    env = SceneGraphEnvironment(scenes, graph, 3, Rules())
+    env = SceneGraphEnvironment(scenes, 3, Rules())
     env.assign([np.array([1]), np.array([0]), np.array([1])])
     none = np.full(3, -1)
     first = env.states()
@@ -217,7 +217,7 @@ def test_features_are_looked_up_once_an_image():
             asked.append(name)
             return np.zeros(2, np.float32), np.zeros((4, 2), np.float32)
 
-    env = SceneGraphEnvironment(scenes, graph, 6, Rules())
+    env = SceneGraphEnvironment(scenes, 6, Rules())
     env.assign([np.array([i % 2]) for i in range(6)])
     make_agent(graph, scenes, Features(), feature_dimension=2)(env.states())
     assert sorted(asked) == ["a", "b"]

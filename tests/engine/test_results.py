@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from small_world import image, scene_set, seen, street_graph
-from test_walk import BICYCLE, DOG, GRAPH, HAT, PERSON, POLICY, SETS, opinion, street_scenes
+from test_walk import BICYCLE, DOG, GRAPH, HAT, PERSON, POLICY, opinion, street_scenes
 
 from engine.baselines import frequency_policy, random_policy
 from engine.results import found_boxes, graphs, score
@@ -25,8 +25,8 @@ def annotated_scenes():
 
 def test_recall_by_hand():
     scenes = annotated_scenes()
-    found = walk(POLICY, SETS, scenes, GRAPH, Rules(), [0, 1])
-    tasks = score(found, scenes, GRAPH, [0, 1])
+    found = walk(POLICY, scenes, Rules(), [0, 1])
+    tasks = score(found, scenes, [0, 1])
     # person next to bicycle, person wearing hat are found; person riding bicycle is not
     assert tasks["relationship"]["hits"] == {"50": 2, "100": 2}
     assert tasks["relationship"]["total"] == 3
@@ -39,34 +39,34 @@ def test_recall_by_hand():
 
 def test_zero_shot_counts_what_training_never_showed():
     scenes = annotated_scenes()
-    found = walk(POLICY, SETS, scenes, GRAPH, Rules(), [0, 1])
+    found = walk(POLICY, scenes, Rules(), [0, 1])
     shown = train_triplets([scenes.records[1], image([("person", PERSON), ("hat", HAT)], [(0, "wearing", 1)])])
-    tasks = score(found, scenes, GRAPH, [0, 1], shown)
+    tasks = score(found, scenes, [0, 1], shown)
     assert tasks["zero_shot_relationship"]["total"] == 1  # person next to bicycle
     assert tasks["zero_shot_relationship"]["hits"]["50"] == 1
 
 
 def test_images_in_any_order_and_only_those_asked_for():
     scenes = annotated_scenes()
-    found = walk(POLICY, SETS, scenes, GRAPH, Rules(), [0, 1])
-    assert score(found, scenes, GRAPH, [1, 0])["relationship"]["hits"]["50"] == 2
-    only = walk(POLICY, SETS, scenes, GRAPH, Rules(), [1])
-    tasks = score(only, scenes, GRAPH, [1])
+    found = walk(POLICY, scenes, Rules(), [0, 1])
+    assert score(found, scenes, [1, 0])["relationship"]["hits"]["50"] == 2
+    only = walk(POLICY, scenes, Rules(), [1])
+    tasks = score(only, scenes, [1])
     assert (tasks["relationship"]["hits"]["50"], tasks["relationship"]["total"]) == (0, 1)
 
 
 def test_images_that_could_not_be_walked_over_count_as_missed():
     scenes = annotated_scenes()
-    only = walk(POLICY, SETS, scenes, GRAPH, Rules(), [0])
-    tasks = score(only, scenes, GRAPH, [0, 1])
+    only = walk(POLICY, scenes, Rules(), [0])
+    tasks = score(only, scenes, [0, 1])
     assert (tasks["relationship"]["hits"]["50"], tasks["relationship"]["total"]) == (2, 3)
 
 
 def test_nothing_found():
     scenes = annotated_scenes()
-    tasks = score(Findings({}, {}, {}), scenes, GRAPH, [0, 1])
+    tasks = score(Findings({}, {}, {}), scenes, [0, 1])
     assert tasks["relationship"]["recall"] == {"50": 0.0, "100": 0.0}
-    truth, predicted = graphs(Findings({}, {}, {}), scenes, GRAPH, [0, 1])
+    truth, predicted = graphs(Findings({}, {}, {}), scenes, [0, 1])
     assert [len(graph["objects"]) for graph in truth] == [3, 2]
     assert [graph["relationships"] for graph in predicted] == [[], []]
 
@@ -74,9 +74,9 @@ def test_nothing_found():
 def test_a_walk_that_relates_nothing():
     """As of an agent that has learned nothing yet, and takes Terminal whenever it can."""
     scenes = annotated_scenes()
-    found = walk(opinion({}, {}, {"Terminal": 1}), SETS, scenes, GRAPH, Rules(), [0, 1])
-    assert score(found, scenes, GRAPH, [0, 1])["relationship"]["hits"]["50"] == 0
-    assert [graph["relationships"] for graph in graphs(found, scenes, GRAPH, [0, 1])[1]] == [[], []]
+    found = walk(opinion({}, {}, {"Terminal": 1}), scenes, Rules(), [0, 1])
+    assert score(found, scenes, [0, 1])["relationship"]["hits"]["50"] == 0
+    assert [graph["relationships"] for graph in graphs(found, scenes, [0, 1])[1]] == [[], []]
 
 
 def test_boxes_of_what_was_found():
@@ -88,8 +88,8 @@ def test_boxes_of_what_was_found():
 
 def test_the_graph_of_a_walk():
     scenes = street_scenes()
-    found = walk(POLICY, SETS, scenes, GRAPH, Rules(), [0])
-    truth, (graph,) = graphs(found, scenes, GRAPH, [0])
+    found = walk(POLICY, scenes, Rules(), [0])
+    truth, (graph,) = graphs(found, scenes, [0])
     assert truth[0]["image_name"] == graph["image_name"] == "0.jpg"
     assert graph["objects"] == [
         {"name": "person", "x": 10, "y": 10, "w": 40, "h": 100, "score": 1.0},
@@ -113,8 +113,8 @@ def test_the_graph_bears_the_categories_that_the_walk_settled():
     likely = [{"person": 0.95}, {"dog": 0.8, "hat": 0.75}, {"bag": 0.5, "shoe": 0.45}]
     scenes = scene_set(graph, [image([])], [seen(graph, boxes, likely)])
     policy = opinion({"red": 5}, {"wearing": 5}, {"hat": 3, "dog": 2})
-    found = walk(policy, SETS, scenes, graph, Rules(), [0])
-    _, (predicted,) = graphs(found, scenes, graph, [0])
+    found = walk(policy, scenes, Rules(), [0])
+    _, (predicted,) = graphs(found, scenes, [0])
     names = [(thing["name"], thing["score"]) for thing in predicted["objects"]]
     # hat was chosen though dog is surer; nobody mined the bag, so it bears its best category
     assert names == [("person", 0.95), ("hat", 0.75), ("bag", 0.5)]
@@ -147,9 +147,9 @@ def test_scoring_a_walk_is_scoring_its_predictions_file(seed):
     scenes = random_scenes(seed)
     shown = train_triplets(scenes.records[:4])
     for policy in (random_policy(GRAPH, seed), frequency_policy(GRAPH)):
-        found = walk(policy, SETS, scenes, GRAPH, Rules(), range(len(scenes)), predicates_per_pair=3)
-        tasks = score(found, scenes, GRAPH, range(len(scenes)), shown)
-        _, predicted = graphs(found, scenes, GRAPH, range(len(scenes)))
+        found = walk(policy, scenes, Rules(), range(len(scenes)), predicates_per_pair=3)
+        tasks = score(found, scenes, range(len(scenes)), shown)
+        _, predicted = graphs(found, scenes, range(len(scenes)))
         predictions = json.loads(json.dumps(predictions_from_graphs(predicted)))
         expected = evaluate(predictions, scenes.records, shown)
         assert tasks["relationship"]["total"] > 0
@@ -161,8 +161,8 @@ def test_scoring_a_walk_is_scoring_its_predictions_file(seed):
 
 def test_graphs_go_into_image_states(tmp_path):
     scenes = random_scenes(5)
-    found = walk(random_policy(GRAPH, 0), SETS, scenes, GRAPH, Rules(), range(len(scenes)))
-    truth, predicted = graphs(found, scenes, GRAPH, range(len(scenes)))
+    found = walk(random_policy(GRAPH, 0), scenes, Rules(), range(len(scenes)))
+    truth, predicted = graphs(found, scenes, range(len(scenes)))
     write_image_states(tmp_path / "image_states.pickle", truth, predicted)  # refuses what is not plain data
     assert len(truth) == len(predicted) == len(scenes)
     assert [graph["image_name"] for graph in truth] == [record.image_name for record in scenes.records]
@@ -175,6 +175,6 @@ def test_recall_of_ground_truth_itself_is_whole():
     )
     scenes = scene_set(GRAPH, [record])
     policy = opinion({"young": 9, "red": 8}, {"next to": 9}, {"bicycle": 3, "person": 2, "Terminal": 1})
-    found = walk(policy, SETS, scenes, GRAPH, Rules(), [0])
-    tasks = score(found, scenes, GRAPH, [0])
+    found = walk(policy, scenes, Rules(), [0])
+    tasks = score(found, scenes, [0])
     assert tasks["relationship"]["recall"]["50"] == tasks["attribute"]["recall"]["50"] == 100

@@ -5,7 +5,6 @@ import pytest
 import torch
 from small_world import Walker, image, make_agent, make_graph, say_always, scene_set, seen, street_graph
 
-from action_sets import ActionSetMaker
 from engine.baselines import frequency_policy, random_policy
 from engine.walk import best, own_choices, walk
 from environment import Rules
@@ -13,7 +12,6 @@ from vrl_model import Judgement, QValues
 
 PERSON, BICYCLE, HAT, DOG = (10, 10, 40, 100), (40, 60, 60, 60), (15, 5, 20, 15), (300, 300, 20, 20)
 GRAPH = street_graph()
-SETS = ActionSetMaker(GRAPH, Rules())
 WORDS = GRAPH.attributes, GRAPH.predicates, [*GRAPH.entities, "Terminal"]
 
 
@@ -61,7 +59,7 @@ def said(part, graph=GRAPH):
 
 
 def test_goes_where_the_next_object_q_is_highest():
-    steps = walk(POLICY, SETS, street_scenes(), GRAPH, Rules(), [0]).steps
+    steps = walk(POLICY, street_scenes(), Rules(), [0]).steps
     pairs = list(zip(steps["subject"].tolist(), steps["object"].tolist(), strict=True))
     # person: hat, bicycle. hat, mined first: it knows only Terminal and the person (Q 0). bicycle. dog.
     assert pairs == [(0, -1), (0, 2), (0, 1), (2, -1), (1, -1), (3, -1)]
@@ -72,7 +70,7 @@ def test_goes_where_the_next_object_q_is_highest():
 
 def test_says_the_best_of_each_action_set_with_a_confidence():
     """Confidence: the policy's, times the detector's in both instances (attributes: in the one)."""
-    found = walk(POLICY, SETS, street_scenes(), GRAPH, Rules(), [0])
+    found = walk(POLICY, street_scenes(), Rules(), [0])
     # next to: 0.9 x 1.0 x 0.5; wearing: 0.4 x 1.0 x 0.25
     expected = [("person next to bicycle", 0.45, 0), ("person wearing hat", 0.1, 0)]
     assert said(found.relationships) == expected
@@ -84,11 +82,11 @@ def test_says_the_best_of_each_action_set_with_a_confidence():
 
 
 def test_more_predicates_of_each_pair():
-    found = walk(POLICY, SETS, street_scenes(), GRAPH, Rules(), [0], predicates_per_pair=2, attributes_per_step=0)
+    found = walk(POLICY, street_scenes(), Rules(), [0], predicates_per_pair=2, attributes_per_step=0)
     expected = [("person next to bicycle", 0.45, 0), ("person riding bicycle", 0.25, 1), ("person wearing hat", 0.1, 0)]
     assert said(found.relationships) == expected
     assert said(found.attributes) == []
-    found = walk(POLICY, SETS, street_scenes(), GRAPH, Rules(), [0], predicates_per_pair=100)
+    found = walk(POLICY, street_scenes(), Rules(), [0], predicates_per_pair=100)
     assert [row[0] for row in said(found.relationships)] == [
         "person next to bicycle",
         "person riding bicycle",
@@ -100,7 +98,7 @@ def test_more_predicates_of_each_pair():
 
 def test_keeps_the_most_confident_of_each_image(monkeypatch):
     monkeypatch.setattr("engine.walk.BEST", 2)
-    found = walk(POLICY, SETS, street_scenes(3), GRAPH, Rules(), [0, 1, 2], predicates_per_pair=9, maximum_choices=2)
+    found = walk(POLICY, street_scenes(3), Rules(), [0, 1, 2], predicates_per_pair=9, maximum_choices=2)
     for scene in range(3):
         rows = found.relationships["scene"] == scene
         kept = [row[0] for row in said({key: column[rows] for key, column in found.relationships.items()})]
@@ -115,7 +113,7 @@ def test_every_own_choice_is_kept_on_demand(monkeypatch):
     """Predicate detection asks about annotated pairs: they need not be among the most confident ones."""
     monkeypatch.setattr("engine.walk.BEST", 1)
     scenes = street_scenes(2)
-    found = walk(POLICY, SETS, scenes, GRAPH, Rules(), [0, 1], predicates_per_pair=9, maximum_choices=1000)
+    found = walk(POLICY, scenes, Rules(), [0, 1], predicates_per_pair=9, maximum_choices=1000)
     pairs = int((found.steps["object"] >= 0).sum())
     assert pairs > 2
     assert len(own_choices(found).relationships["scene"]) == pairs
@@ -128,7 +126,7 @@ def test_an_own_choice_is_the_highest_q_however_high():
     agent = make_agent(GRAPH, scenes)
     attribute, predicate = {"young": 40, "wet": 50, "big": 30, "red": 1}, {"riding": 40, "next to": 45, "near": 90}
     say_always(agent.network, attribute, predicate, {"hat": 3, "bicycle": 2})
-    found = own_choices(walk(agent, SETS, scenes, GRAPH, Rules(), [0]))
+    found = own_choices(walk(agent, scenes, Rules(), [0]))
     by_step = dict(zip(found.attributes["step"].tolist(), said(found.attributes), strict=True))
     assert [by_step[step][0] for step in range(3)] == ["person wet", "person young", "person big"]
     assert "person near bicycle" in [row[0] for row in said(found.relationships)]
@@ -140,7 +138,7 @@ def test_keeping_the_most_confident_as_it_goes_changes_nothing(monkeypatch):
     monkeypatch.setattr("engine.walk.BEST", 2)
 
     def rows():
-        found = walk(POLICY, SETS, scenes, GRAPH, Rules(), range(7), 3, predicates_per_pair=9, maximum_choices=2)
+        found = walk(POLICY, scenes, Rules(), range(7), 3, predicates_per_pair=9, maximum_choices=2)
         parts = found.relationships, found.attributes
         return [[part["scene"].tolist(), said(part), part["step"].tolist()] for part in parts]
 
@@ -163,7 +161,7 @@ def test_the_agents_confidences_rise_with_q_between_zero_and_one(reward_loss):
         by_q = confidence.gather(1, q.argsort(dim=1, stable=True))
         assert (by_q.diff(dim=1) >= 0).all()
         assert ((confidence >= 0) & (confidence <= 1)).all()
-    found = walk(agent, SETS, scenes, GRAPH, Rules(), [0], predicates_per_pair=3)
+    found = walk(agent, scenes, Rules(), [0], predicates_per_pair=3)
     assert said(found.relationships)[0][0] == "person riding bicycle"
 
 
@@ -180,7 +178,7 @@ def test_images_together_are_the_same_as_one_by_one(policy):
     answers = []
     for slots in (1, 4, 64):
         made = {"agent": agent, "frequency": frequency_policy(GRAPH), "random": random_policy(GRAPH, 3)}[policy]
-        found = walk(made, SETS, scenes, GRAPH, Rules(), range(9), slots, predicates_per_pair=3)
+        found = walk(made, scenes, Rules(), range(9), slots, predicates_per_pair=3)
         order = np.lexsort((found.steps["step"], found.steps["scene"]))
         columns = [found.steps[name][order].tolist() for name in ("scene", "step", "subject", "object")]
         answers.append((columns, said(found.relationships), said(found.attributes)))
@@ -191,20 +189,20 @@ def test_images_together_are_the_same_as_one_by_one(policy):
 
 
 def test_a_walk_over_some_images():
-    found = walk(POLICY, SETS, street_scenes(4), GRAPH, Rules(), [3, 1])
+    found = walk(POLICY, street_scenes(4), Rules(), [3, 1])
     assert set(found.steps["scene"].tolist()) == {1, 3}
 
 
 def test_nothing_to_walk_over():
     scenes = scene_set(GRAPH, [image([])])
     for images in ([0], []):
-        found = walk(POLICY, SETS, scenes, GRAPH, Rules(), images)
+        found = walk(POLICY, scenes, Rules(), images)
         assert found == ({}, {}, {})
         assert own_choices(found) == ({}, {}, {})
 
 
 def test_one_object():
-    found = walk(POLICY, SETS, scene_set(GRAPH, [image([("person", PERSON)])]), GRAPH, Rules(), [0])
+    found = walk(POLICY, scene_set(GRAPH, [image([("person", PERSON)])]), Rules(), [0])
     assert said(found.attributes) == [("person young", 0.9, 0)]
     assert not said(found.relationships)
 
@@ -213,7 +211,7 @@ def test_a_graph_without_attributes():
     graph = make_graph(["person", "bicycle"], [], ["riding"], [], [("person", "riding", "bicycle", 1)])
     scenes = scene_set(graph, [image([("person", PERSON), ("bicycle", BICYCLE)])])
     for policy in (frequency_policy(graph), random_policy(graph, 0), make_agent(graph, scenes)):
-        found = walk(policy, ActionSetMaker(graph, Rules()), scenes, graph, Rules(), [0])
+        found = walk(policy, scenes, Rules(), [0])
         assert found.attributes == {}
         assert found.steps["step"].tolist()[:2] == [0, 1]
 
@@ -222,7 +220,7 @@ def test_a_graph_without_attributes():
 
 
 def test_the_frequency_prior_says_what_is_most_frequent():
-    found = walk(frequency_policy(GRAPH), SETS, street_scenes(), GRAPH, Rules(), [0], predicates_per_pair=3)
+    found = walk(frequency_policy(GRAPH), street_scenes(), Rules(), [0], predicates_per_pair=3)
     # person riding bicycle 4, next to 2, near 1; wearing hat 3 (of 3); bicycle next to person 6; hat near person 1
     assert said(found.relationships) == [
         ("bicycle next to person", 0.5, 0),
@@ -238,7 +236,7 @@ def test_the_frequency_prior_says_what_is_most_frequent():
 
 
 def test_the_frequency_prior_looks_at_the_most_related_neighbour_first():
-    steps = walk(frequency_policy(GRAPH), SETS, street_scenes(), GRAPH, Rules(), [0]).steps
+    steps = walk(frequency_policy(GRAPH), street_scenes(), Rules(), [0]).steps
     pairs = list(zip(steps["subject"].tolist(), steps["object"].tolist(), strict=True))
     # bicycle (7 phrases with person) before hat (3); Terminal when nothing else is left
     assert pairs == [(0, -1), (0, 1), (0, 2), (1, -1), (1, 0), (2, -1), (2, 0), (3, -1)]
@@ -246,7 +244,7 @@ def test_the_frequency_prior_looks_at_the_most_related_neighbour_first():
 
 def test_the_random_policy_stays_in_the_action_sets_and_repeats_by_seed():
     def words(seed):
-        found = walk(random_policy(GRAPH, seed), SETS, street_scenes(20), GRAPH, Rules(), range(20))
+        found = walk(random_policy(GRAPH, seed), street_scenes(20), Rules(), range(20))
         return said(found.relationships), said(found.attributes)
 
     allowed = {"person riding bicycle", "person next to bicycle", "person near bicycle", "person wearing hat"}

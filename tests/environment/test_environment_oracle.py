@@ -9,7 +9,7 @@ from slow_episode import SlowEpisode
 from small_world import image, make_graph, scene_set, seen
 
 from action_sets import ActionSetMaker
-from environment import Rules, SceneGraphEnvironment, unpacked
+from environment import Rules, SceneGraphEnvironment, rewards, unpacked
 
 ENTITIES, ATTRIBUTES, PREDICATES = ["person", "dog", "hat"], ["red", "wet", "big"], ["on", "near"]
 
@@ -75,12 +75,15 @@ def check_state(state, sets, slow, graph):
     assert texts == slow.attribute_phrases()
 
     offers = slow.next_objects()
-    count = len(offers)
+    count, first = len(offers), len(graph.attributes) + len(graph.predicates)
     assert [entities[e] for e in state["entities"][:count]] == list(offers)
     assert state["entities"][count:].tolist() == [len(entities)] + [-1] * (len(state["entities"]) - count - 1)
     assert state["instances"][:count].tolist() == list(offers.values())
-    rewards = [slow.entity_reward(name) for name in [*offers, "Terminal"]]
-    assert state["entity_rewards"][: count + 1].tolist() == rewards
+    earned = rewards(state[None], graph, slow.rules)[0]
+    assert earned[first + state["entities"][: count + 1]].tolist() == [
+        slow.entity_reward(name) for name in [*offers, "Terminal"]
+    ]
+    assert not state["entities_right"][count:].any()
 
     assert {graph.attributes[a] for a in np.flatnonzero(sets.attribute)} == slow.attributes()
     assert {graph.predicates[p] for p in np.flatnonzero(sets.predicate)} == slow.predicates()
@@ -109,7 +112,7 @@ def test_episodes_are_what_a_slow_implementation_says(graph, pictures, num_slots
         record.image_name = str(number)
     instances = [seen(graph, [box for box, _ in found], [likely for _, likely in found]) for _, found in pictures]
     scenes = scene_set(graph, records, instances, neighbour_factor=factor)
-    env = SceneGraphEnvironment(scenes, graph, num_slots, rules)
+    env = SceneGraphEnvironment(scenes, num_slots, rules)
     queues = [list(range(len(pictures)))[slot::num_slots] for slot in range(num_slots)]
     env.assign([np.array(queue, dtype=np.int64) for queue in queues])
     action_sets = ActionSetMaker(graph, rules)

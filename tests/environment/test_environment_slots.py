@@ -17,7 +17,7 @@ def fleet():
         record.labels.objects = objects[:count]
         record.image_name = f"{count}.jpg"
         records.append(record)
-    return graph, scene_set(graph, records)
+    return scene_set(graph, records)
 
 
 def terminal(env):
@@ -27,8 +27,8 @@ def terminal(env):
 
 
 def test_slots_go_through_their_own_queues():
-    graph, scenes = fleet()
-    env = SceneGraphEnvironment(scenes, graph, 3, Rules())
+    scenes = fleet()
+    env = SceneGraphEnvironment(scenes, 3, Rules())
     env.assign([np.array([1, 0]), np.array([3]), np.array([], dtype=int)])
     rows = []
     while env.active.any():
@@ -38,22 +38,22 @@ def test_slots_go_through_their_own_queues():
 
 
 def test_idle_slots_do_not_disturb_the_others():
-    graph, scenes = fleet()
-    env = SceneGraphEnvironment(scenes, graph, 2, Rules())
+    scenes = fleet()
+    env = SceneGraphEnvironment(scenes, 2, Rules())
     env.assign([np.array([0]), np.array([2])])
     none = np.array([-1, -1])
-    env.step(env.states(), none, none, np.array([env.terminal, graph.entities.index("bicycle")]))
+    env.step(env.states(), none, none, np.array([env.terminal, scenes.graph.entities.index("bicycle")]))
     assert env.active.tolist() == [False, True]  # slot 0 is done with its image of one object
-    alone = Walker(graph, scene_set(graph, [scenes.records[2]]))
+    alone = Walker(scenes.graph, scene_set(scenes.graph, [scenes.records[2]]))
     alone.step("bicycle")
-    for name in ("entities", "instances", "entity_rewards", "attributes_right", "predicates_right"):
+    for name in ("entities", "instances", "entities_right", "attributes_right", "predicates_right"):
         assert env.states()[0][name].tolist() == alone.state[name].tolist(), name
     assert alone.step("hat")[0][2] == 5
 
 
 def test_assigning_again_starts_over():
-    graph, scenes = fleet()
-    env = SceneGraphEnvironment(scenes, graph, 1, Rules())
+    scenes = fleet()
+    env = SceneGraphEnvironment(scenes, 1, Rules())
     env.assign([np.array([3])])
     first = env.states()
     none = np.array([-1])
@@ -63,13 +63,13 @@ def test_assigning_again_starts_over():
 
 
 def test_going_on_from_a_copy():
-    graph, scenes = fleet()
-    env = SceneGraphEnvironment(scenes, graph, 2, Rules())
+    scenes = fleet()
+    env = SceneGraphEnvironment(scenes, 2, Rules())
     env.assign([np.array([0, 3]), np.array([1, 2])])
     terminal(env)
     saved = env.state_dict()
     kept = {name: array.copy() for name, array in saved.items()}
-    copy = SceneGraphEnvironment(scenes, graph, 2, Rules())
+    copy = SceneGraphEnvironment(scenes, 2, Rules())
     copy.load_state_dict(saved)
     while env.active.any():
         assert env.states().tobytes() == copy.states().tobytes()
@@ -80,10 +80,10 @@ def test_going_on_from_a_copy():
 
 
 def test_going_back_to_an_earlier_state():
-    graph, _ = fleet()
+    graph = fleet().graph
     many = image([("person", (i, i, 50, 50)) for i in range(12)], name="many.jpg")
     scenes = scene_set(graph, [street(), many])
-    env = SceneGraphEnvironment(scenes, graph, 1, Rules())
+    env = SceneGraphEnvironment(scenes, 1, Rules())
     env.assign([np.array([0, 1])])
     saved, first = env.state_dict(), env.states()
     for _ in range(5):

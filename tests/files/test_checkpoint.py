@@ -169,7 +169,7 @@ def make_trainer(**options):
         }
         | options
     )
-    env = SceneGraphEnvironment(scenes, graph, 4, Rules())
+    env = SceneGraphEnvironment(scenes, 4, Rules())
     learner = Learner(agent, copy.deepcopy(agent.network), optimizer, learning)
     return TrainingLoop(env, learner, ReplayMemory(40, 4, env.dtype))
 

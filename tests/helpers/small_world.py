@@ -95,7 +95,7 @@ class Walker:
 
     def __init__(self, graph: SemanticActionGraph, scenes: SceneSet, rules: Rules | None = None) -> None:
         self.graph = graph
-        self.env = SceneGraphEnvironment(scenes, graph, 1, rules or Rules())
+        self.env = SceneGraphEnvironment(scenes, 1, rules or Rules())
         self.env.assign([np.arange(len(scenes))])
 
     @property
@@ -137,7 +137,8 @@ def make_agent(
     """An agent with a small network; options: of the model, box geometry unless said otherwise."""
     options = {"use_box_geometry": True, "fusion_sizes": (16, 8)} | options
     model = ModelOptions(**options)
-    encoder = StateEncoder(scenes, model, features, phrases)
+    scenes.features = features
+    encoder = StateEncoder(scenes, model, phrases)
     network = QNetwork(model, graph).to(device).eval()
     return Agent(network, encoder, ActionSetMaker(graph, Rules()), torch.device(device))
 
