@@ -1,6 +1,8 @@
 // The lists under the graphs; then everything is put in its place.
 "use strict";
 
+const LISTED = 300; // lines of a list
+
 function placeLists() {
   const sides = data.graphs.truth ? ["t", "p"] : ["p"];
   for (const [kind, title] of [["relationships", "relationships"], ["attributes", "attributes"]]) {
@@ -19,7 +21,7 @@ function placeLists() {
       if (judged) head.append(make("th", { scope: "col" }, side === "p" ? "in the ground truth" : "predicted"));
       const body = make("tbody");
       const buttons = [];
-      order.forEach((index, rank) => {
+      order.slice(0, LISTED).forEach((index, rank) => {
         const key = `${side}-${kind[0]}${index}`;
         const item = items[index];
         const button = make("button", { type: "button", "data-key": key, "aria-pressed": "false" }, words(key));
@@ -32,6 +34,7 @@ function placeLists() {
         body.append(row);
       });
       section.append(make("table", {}, make("thead", {}, head), body));
+      if (order.length > LISTED) section.append(make("p", {}, `and ${(order.length - LISTED).toLocaleString("en")} more in the graph's JSON`));
       roving(section, buttons);
     }
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from drawing.gallery import _write_index, make_gallery, prediction_gallery, unique_names
 from files.io import InputError
 from files.scene_graphs import write_image_states
 
@@ -82,6 +84,7 @@ def gallery(script, tmp_path_factory) -> Path:
     pairs.append(
         ({**pairs[2][0], "image_name": "../out.png", "relationships": []}, {**pairs[2][1], "image_name": "../out.png"})
     )
+    pairs[1][0]["relationships"][1]["predicate"] = EVIL_WORD
     for name in ("rider 1.png", EVIL_IMAGE, "dog.png"):
         Image.new("RGB", (300, 200), "#7a9e7e").save(photos / name, format="PNG")
     (photos / "DOG.jpg").write_bytes(b"no picture")
@@ -140,9 +143,9 @@ def lit(page) -> set[str]:
 # ---------------------------------------------------------------- files
 
 
-def test_file_names_are_safe_and_no_two_alike(script):
+def test_file_names_are_safe_and_no_two_alike():
     names = ["a.jpg", "A.png", "x/a.jpg", "../../etc/passwd", "", "..", "a-2.jpg", "é ü.jpg", "n" * 300 + ".jpg"]
-    stems = script.unique_names(names)
+    stems = unique_names(names)
     assert len({stem.casefold() for stem in stems}) == len(names)
     assert all("/" not in stem and stem not in ("", ".", "..") and len(stem) < 120 for stem in stems)
     assert stems[0] == "a"
@@ -171,7 +174,7 @@ def test_missing_photos_are_told(script, gallery, tmp_path, capsys):
     pickle = gallery.parent / "image_states.pickle"
     assert not script.main(["--pickle", str(pickle), "--images_dir", str(tmp_path), "--output", str(tmp_path / "out")])
     said = capsys.readouterr()
-    assert "warning: 6 photos are missing in the gallery; the first: " in said.err
+    assert "warning: 6 photos missing in the gallery; the first: " in said.err
     assert said.out.strip() == f"Gallery of 6 images: {tmp_path / 'out' / 'index.html'}"
 
 
@@ -182,7 +185,9 @@ def test_bad_input_is_one_line(script, tmp_path, capsys):
     assert script.main(["--pickle", str(tmp_path / "empty.pickle")]) == 2
     assert "holds no image" in capsys.readouterr().err
     with pytest.raises(InputError, match="is a file; choose a folder"):
-        script.make_gallery(*riding("x.png"), tmp_path, tmp_path / "empty.pickle")
+        make_gallery(["x"], lambda i: (*riding("x.png"), None), tmp_path / "empty.pickle")
+    assert script.main(["--predictions", str(tmp_path)]) == 2
+    assert "has no NAME.json of main.py --predict; check --predictions" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- the index
@@ -268,16 +273,109 @@ def test_text_from_data_is_only_text(index):
     assert index.locator("main img[src='x'], main script").count() == 0
 
 
-def test_thousands_of_cards_come_a_screenful_at_a_time(script, page, tmp_path):
-    card = {"page": "pages/x.html", "thumb": None, "objects": 1, "predicted": 0, "hits": 0, "total": 0}
-    empty: dict[str, set[str]] = {"words": set(), "predicates": set()}
-    script._write_index(tmp_path, [{"name": f"{i}.jpg", "scores": [], **card, **empty} for i in range(3000)])
+def test_thousands_of_cards_come_a_screenful_at_a_time(page, tmp_path):
+    card = {"page": "pages/x.html", "thumb": None, "objects": 1, "predicted": 0, "hits": 0, "total": 0, "told": 0}
+    cards = [{"name": f"{i}.jpg", "scores": [], **card, "words": set(), "phrases": []} for i in range(3000)]
+    _write_index(tmp_path, cards)
     page.goto((tmp_path / "index.html").as_uri())
     assert 50 < page.locator(".card").count() < 500
     page.keyboard.press("End")
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     page.locator(".card").nth(100).wait_for(state="attached")
     assert page.locator("#count").inner_text() == "3,000 of 3,000 images"
+
+
+# ---------------------------------------------------------------- a folder of predictions, without ground truth
+
+
+@pytest.fixture(scope="module")
+def predicted(script, tmp_path_factory) -> Path:
+    """The gallery of three predictions as --predict writes them: two photos are where the graphs say, one is gone."""
+    folder = tmp_path_factory.mktemp("predicted")
+    graphs = {name: riding(f"{name}.png")[1] for name in ("rider", "zebra", "gone")}
+    for graph in graphs.values():
+        graph["relationships"][1] |= {"subject": 2, "object": 0}
+    graphs["rider"]["relationships"][1]["predicate"] = "near"
+    graphs["zebra"]["objects"][1] |= {"name": "zebra", "related_as": "horse", "stand_in": True}
+    for edge in graphs["zebra"]["relationships"]:
+        edge["score"] /= 4
+    for name, graph in graphs.items():
+        photo = folder / "photos" / f"{name}.png"
+        (folder / "predictions").mkdir(exist_ok=True)
+        (folder / "photos").mkdir(exist_ok=True)
+        (folder / "predictions" / f"{name}.json").write_text(json.dumps({**graph, "photo": str(photo)}))
+        if name != "gone":
+            Image.new("RGB", (300, 200), "#7a9e7e").save(photo)
+    (folder / "predictions" / ".settings.json").write_text("{}")
+    assert not script.main(["--predictions", str(folder / "predictions"), "--output", str(folder / "made")])
+    return folder / "made"
+
+
+@pytest.fixture
+def predictions(page, predicted):
+    page.goto("about:blank")
+    page.goto((predicted / "index.html").as_uri())
+    return page
+
+
+def test_a_gallery_of_predictions_has_no_recall(predictions):
+    assert cards(predictions) == ["gone.png", "rider.png", "zebra.png"]
+    assert predictions.locator(".card").nth(2).locator("p").all_inner_texts() == [
+        "man riding zebra", f"tree {EVIL_WORD} man", "3 objects, 2 relationships",
+    ]  # fmt: skip
+    assert predictions.locator(".card img").count() == 2
+    assert "recall" not in predictions.locator("body").inner_text().lower()
+    assert not predictions.locator("#histogram").is_visible()
+    assert predictions.locator("#sort option").all_inner_texts() == [
+        "as in the data", "highest score first", "most objects first", "by name",
+    ]  # fmt: skip
+
+
+def test_predictions_are_filtered_by_word_predicate_and_score_of_one_phrase(predictions):
+    predictions.fill("#word", "horse")
+    assert cards(predictions) == ["gone.png", "rider.png"]
+    predictions.select_option("#predicate", label="near (1)")
+    assert cards(predictions) == [], "it is the tree that is near"
+    predictions.fill("#word", "tree")
+    assert cards(predictions) == ["rider.png"]
+    predictions.fill("#score", "50")
+    assert predictions.locator("#least").inner_text() == "0.40"
+    assert cards(predictions) == [], "near scores 0.3, riding 0.8: it is not near that scores 0.4"
+    predictions.fill("#word", "horse")
+    predictions.select_option("#predicate", label="riding (3)")
+    assert cards(predictions) == ["gone.png", "rider.png"]
+    predictions.fill("#word", "")
+    predictions.fill("#score", "20")
+    assert cards(predictions) == ["gone.png", "rider.png", "zebra.png"]
+    predictions.locator(".card a").nth(2).click()
+    predictions.wait_for_selector("#stage .box")
+    predictions.locator("text=All images").click()
+    predictions.wait_for_selector(".card")
+    assert predictions.input_value("#score") == "20", "coming back finds the filters again"
+    predictions.select_option("#sort", "sure")
+    assert cards(predictions)[-1] == "zebra.png"
+    predictions.locator("#clear").click()
+    predictions.wait_for_function("document.getElementById('score').value === '0'")
+
+
+def test_a_predictions_page_has_one_graph_and_the_walk(predictions):
+    predictions.locator(".card a").nth(1).click()
+    predictions.wait_for_selector("#stage .box")
+    assert predictions.locator(".panel h2").all_inner_texts() == ["Scene graph"]
+    assert predictions.locator(".scores li").count() == 0
+    assert predictions.get_by_role("region", name="Relationships").locator("th").all_inner_texts() == [
+        "#",
+        "phrase",
+        "score",
+    ]
+    assert predictions.locator("#walk").is_visible()
+
+
+def test_photos_of_predictions_are_found_in_a_folder_too(predicted, tmp_path):
+    made = prediction_gallery(predicted.parent / "predictions", tmp_path / "g", predicted.parent / "photos")
+    assert made.images == 3
+    assert len(made.missing) == 1
+    assert len(list((tmp_path / "g" / "photos").iterdir())) == 2
 
 
 # ---------------------------------------------------------------- the page of an image

@@ -1,0 +1,209 @@
+"""A gallery of scene graphs: one folder that opens from disk, with no server and no internet.
+
+An index with thumbnails, to sort and filter, and a page an image. With ground truth beside the
+predictions the index shows each image's recall.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from drawing.page import (
+    LARGEST_PHOTO_SIDE,
+    PAGE_SCRIPTS,
+    POLICY,
+    asset,
+    extent,
+    fill,
+    image_page,
+    image_scores,
+    score_items,
+    script_json,
+)
+from drawing.selection import drawing_limits, items_to_draw, plain_text
+from files.images import find_image, load_image
+from files.io import InputError, atomic_write, safe_file_name
+from files.scene_graphs import Graph, read_graph
+
+THUMBNAIL_SIZE = (320, 240)
+PHRASES_ON_CARD = 2
+
+Loaded = tuple[Graph, Graph | None, Path | None]  # prediction, ground truth, photo
+
+
+class Made(NamedTuple):
+    """What a gallery shows: how many images, and one line for each photo that it could not show."""
+
+    images: int
+    missing: list[str]
+
+
+def prediction_gallery(folder: str | Path, output: str | Path, images_dir: str | Path | None = None) -> Made:
+    """A gallery of the NAME.json files that main.py --predict wrote into `folder`. Returns as `make_gallery`.
+
+    The photo of a graph lies where its "photo" says, or in `images_dir` under its image's name.
+    Raises InputError when the folder has no graph or a file is not one.
+    """
+    paths = sorted(path for path in Path(folder).glob("*.json") if not path.name.startswith("."))
+    if not paths:
+        raise InputError(f"{folder}: has no NAME.json of main.py --predict; check --predictions")
+
+    def load(i: int) -> Loaded:
+        graph = read_graph(paths[i])
+        try:
+            if images_dir is not None:
+                photo = find_image(images_dir, graph["image_name"])
+            else:
+                photo = Path(graph["photo"]) if "photo" in graph else None
+        except InputError:
+            photo = None
+        return graph, None, photo
+
+    return make_gallery([path.stem for path in paths], load, output)
+
+
+def make_gallery(names: Sequence[str], load: Callable[[int], Loaded], output: str | Path) -> Made:
+    """Write a gallery of images called `names` into the folder `output`.
+
+    load: index of an image -> (prediction, ground truth or None, path of the photo or None). Graphs and photos
+    are read as they are needed, so memory does not grow with the number of images but for the index.
+    Photos are encoded again: nothing of the original file but its pixels is published.
+    Raises InputError when the folder cannot be written or no graph can be drawn.
+    """
+    output = Path(output)
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output}: is a file; choose a folder for the gallery")
+    stems = unique_names(names)
+    troubles: list[str | None] = [None] * len(stems)
+
+    def make(i: int) -> dict[str, Any]:
+        prediction, truth, path = load(i)
+        size, shown = extent(prediction, truth), False
+        try:
+            if path is None:
+                raise InputError(f"{prediction['image_name']}: where its photo lies is not known; give --images_dir")
+            photo = load_image(path)
+            size, shown = photo.size, True
+            _write_photos(photo, output, stems[i])
+        except InputError as error:
+            troubles[i] = str(error)
+        head = {
+            "policy": POLICY,
+            "styles": '<link rel="stylesheet" href="../assets/gallery.css">',
+            "scripts": "\n".join(f'<script src="../assets/{name}"></script>' for name in PAGE_SCRIPTS),
+            "back": '<a href="../index.html">All images</a>',
+            "steps": _turn(stems, i),
+        }
+        address = quote(f"../photos/{stems[i]}.jpg") if shown else None
+        _write(output / "pages" / f"{stems[i]}.html", image_page(prediction, truth, address, size, head))
+        return _card(prediction, truth, stems[i], shown)
+
+    # Decoding and dot run outside Python's lock: threads are enough to use every core.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        cards = list(tqdm(pool.map(make, range(len(stems))), total=len(stems), unit="image", disable=None))
+    _write_index(output, cards)
+    return Made(len(stems), [trouble for trouble in troubles if trouble])
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """File stems for image names: safe, and no two alike, on systems that fold case too."""
+    taken: set[str] = set()
+    stems = []
+    for name in names:
+        stem = base = safe_file_name(Path(name).stem)[:100]
+        number = 2
+        while stem.casefold() in taken:
+            stem, number = f"{base}-{number}", number + 1
+        taken.add(stem.casefold())
+        stems.append(stem)
+    return stems
+
+
+def _write_photos(photo: Image.Image, output: Path, stem: str) -> None:
+    """The photo, and its thumbnail, as JPEG files of pixels only."""
+    thumbnail = ImageOps.fit(photo, THUMBNAIL_SIZE)
+    photo.thumbnail((LARGEST_PHOTO_SIDE, LARGEST_PHOTO_SIDE))
+    for folder, picture, quality in (("photos", photo, 88), ("thumbs", thumbnail, 80)):
+        with atomic_write(output / folder / f"{stem}.jpg") as file:
+            picture.save(file, "JPEG", quality=quality)
+
+
+def _turn(stems: Sequence[str], i: int) -> str:
+    """Links to the images before and after."""
+    links = []
+    if i > 0:
+        links.append(f'<a rel="prev" href="{quote(stems[i - 1] + ".html")}">Previous</a>')
+    if i + 1 < len(stems):
+        links.append(f'<a rel="next" href="{quote(stems[i + 1] + ".html")}">Next</a>')
+    return f'<nav class="turn" aria-label="Other images">{"".join(links)}</nav>'
+
+
+def _card(prediction: Graph, truth: Graph | None, stem: str, has_photo: bool) -> dict[str, Any]:
+    """What the index knows of an image; words still by name.
+
+    phrases: (subject, predicate, object, score or None) of what is drawn of the prediction, most confident first,
+    then of the ground truth; an attribute is (entity, attribute, "", score). The first "told" ones are shown.
+    """
+    phrases = _phrases(prediction)
+    card = {
+        "name": plain_text(prediction["image_name"] or stem),
+        "page": quote(f"pages/{stem}.html"),
+        "thumb": quote(f"thumbs/{stem}.jpg") if has_photo else None,
+        "objects": len(prediction["objects"]),
+        "predicted": len(prediction["relationships"]),
+        "words": {plain_text(thing["name"]) for graph in (prediction, truth) if graph for thing in graph["objects"]},
+        "phrases": phrases,
+        "told": 0 if truth else min(PHRASES_ON_CARD, len(phrases)),
+    }
+    if truth is not None:
+        scores = image_scores(prediction, truth)
+        card |= {"scores": scores, "hits": scores[0][1], "total": scores[0][2], "phrases": phrases + _phrases(truth)}
+    return card
+
+
+def _phrases(graph: Graph) -> list[tuple[str, str, str, float | None]]:
+    items = items_to_draw(graph, **drawing_limits(graph))
+    names = [plain_text(thing["name"]) for thing in graph["objects"]]
+    said = []
+    for kind in ("relationships", "attributes"):
+        for i in sorted(items[kind], key=lambda i: -graph[kind][i].get("score", 1.0)):
+            item = graph[kind][i]
+            if kind == "relationships":
+                words = (names[item["subject"]], plain_text(item["predicate"]), names[item["object"]])
+            else:
+                words = (names[item["object"]], plain_text(item["attribute"]), "")
+            said.append((*words, round(item["score"], 4) if "score" in item else None))
+    return said
+
+
+def _write_index(output: Path, cards: list[dict[str, Any]]) -> None:
+    """index.html, its data, styles and scripts. Names become indices into one list of words."""
+    words = {word for card in cards for word in card["words"]}
+    words |= {word for card in cards for phrase in card["phrases"] for word in phrase[:3] if word}
+    index = {word: i for i, word in enumerate(sorted(words))} | {"": -1}
+    for card in cards:
+        card["words"] = sorted(index[word] for word in card["words"])
+        card["phrases"] = [[*(index[word] for word in phrase), score] for *phrase, score in card["phrases"]]
+    totals = []
+    if cards and all("scores" in card for card in cards):
+        for row in zip(*(card.pop("scores") for card in cards), strict=True):
+            totals.append((row[0][0], sum(hits for _, hits, _ in row), sum(total for *_, total in row)))
+    scores = f"<li><b>{len(cards):,}</b> images</li>" + score_items(totals)
+    _write(output / "index.html", fill("index.html", policy=POLICY, count=f"{len(cards):,}", scores=scores))
+    # A script, since a browser reads no data file from disk.
+    _write(output / "index_data.js", f"window.gallery = {script_json({'images': cards, 'words': sorted(words)})};\n")
+    for name in ("gallery.css", "index.js", *PAGE_SCRIPTS):
+        _write(output / "assets" / name, asset(name))
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path, "w") as file:
+        file.write(text)
