@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import functools
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -12,18 +12,8 @@ DOORS = {"main", "create_graph", "vrl_model", "environment", "replay_memory", "e
 SCRIPTS = {"graphviz", "benchmarks"}  # folders that are run, never imported
 
 # The paper's chain: each knows those before it.
-CHAIN = [
-    "boxes",
-    "files",
-    "semantic_graph",
-    "scenes",
-    "environment",
-    "action_sets",
-    "vrl_model",
-    "q_learning",
-    "engine",
-    "main",
-]
+RULE = "boxes files semantic_graph scenes environment action_sets vrl_model q_learning engine main"
+CHAIN = RULE.split()
 KNOWS = {room: set(CHAIN[:place]) for place, room in enumerate(CHAIN)}
 BESIDE = {
     "data": {"boxes", "files", "semantic_graph"},
@@ -45,10 +35,11 @@ UPWARDS = {("files", "semantic_graph")}
 COUNTING = {"scenes/feature_cache.py"}  # ask for the number of processes outside engine/
 
 
-def sources() -> Iterator[tuple[str, ast.Module]]:
+@functools.cache
+def sources() -> list[tuple[str, ast.Module]]:
     """(path in the repository, syntax tree) of each file of the program; tests may import everything."""
-    for path in sorted([*ROOT.glob("*.py"), *(p for room in [*KNOWS, *SCRIPTS] for p in (ROOT / room).rglob("*.py"))]):
-        yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+    paths = sorted([*ROOT.glob("*.py"), *(path for room in [*KNOWS, *SCRIPTS] for path in (ROOT / room).rglob("*.py"))])
+    return [(path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))) for path in paths]
 
 
 def imports(tree: ast.AST) -> set[str]:
