@@ -18,16 +18,20 @@ step() { # step TITLE COMMAND...: say it, run it, time it
 
 step "Drawing the sample world" python data/make_sample.py
 step "Annotations to semantic action graph and splits" python create_graph.py --min_occurances 5
-step "Training skip-thoughts on the sample's phrases" python -m skipthoughts.train --from_graphs data/data_samples/train_data.json --output data/skipthoughts --model uni
+step "Training skip-thoughts on the sample's phrases" \
+  python -m skipthoughts.train --from_graphs data/data_samples/train_data.json --output data/skipthoughts --model uni
 step "Training the agent" python main.py --train --preset sample --output_dir sample_run
-step "Testing it beside its baselines" python main.py --test --preset sample --output_dir sample_run --policy agent frequency random
-step "Graphs as JSON" python graphviz/pickle_to_files.py --pickle sample_run/image_states.pickle --output sample_run/graphs
-step "Precision and recall" python graphviz/precision_recall.py --pickle sample_run/image_states.pickle --output sample_run/precision_recall.png
-first=$(python -c 'import json; print(json.load(open("sample_run/graphs/curr_graph_57.json"))["image_name"])')
-for ending in png svg; do
-  step "A scene graph as ${ending^^}" python graphviz/visualize.py --graph sample_run/graphs/curr_graph_57.json --image "data/VG_100K/$first" --max_relationships 9 --output "sample_run/scene_graph.$ending" --no-open
-done
-step "The gallery" python graphviz/gallery.py --pickle sample_run/image_states.pickle --images_dir data/VG_100K --output sample_run/gallery
+step "Testing it beside its baselines" \
+  python main.py --test --preset sample --output_dir sample_run --policy agent frequency random
+step "Graphs as JSON" \
+  python graphviz/pickle_to_files.py --pickle sample_run/image_states.pickle --output sample_run/graphs
+step "A scene graph as PNG" \
+  python graphviz/visualize.py --graph sample_run/graphs/curr_graph_57.json --image data/VG_100K/9000398.jpg \
+  --max_relationships 9 --output sample_run/scene_graph.png --no-open
+step "Precision and recall" \
+  python graphviz/precision_recall.py --pickle sample_run/image_states.pickle --output sample_run/precision_recall.png
+step "The gallery" \
+  python graphviz/gallery.py --pickle sample_run/image_states.pickle --images_dir data/VG_100K --output sample_run/gallery
 
-python -c 'import json; from engine.testing import comparison; print("\nRecall on the test images of the sample world, per cent\n" + comparison(json.load(open("sample_run/results.json"))["policies"]))'
-printf '\nA scene graph: %s and %s\nThe gallery: %s\nAll of it took %s s.\n' "$PWD/sample_run/scene_graph.png" "$PWD/sample_run/scene_graph.svg" "$PWD/sample_run/gallery/index.html" "$((SECONDS - beginning))"
+printf '\nA scene graph: %s\nThe gallery: %s\nAll of it took %s s.\n' \
+  "$PWD/sample_run/scene_graph.png" "$PWD/sample_run/gallery/index.html" "$((SECONDS - beginning))"
