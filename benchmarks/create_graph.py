@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.make_visual_genome import FILES, IMAGES, write_visual_genome  # noqa: E402
-from create_graph import graph_size  # noqa: E402
+from data.describe import graph_size  # noqa: E402
 from files.io import reports_input_errors  # noqa: E402
 from files.splits import Split  # noqa: E402
 from semantic_graph import SemanticActionGraph  # noqa: E402

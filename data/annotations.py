@@ -20,6 +20,7 @@ from tqdm import tqdm
 from data.processes import Workers
 from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord, open_split
 
+SPLITS = ("train", "validation", "test")
 PART_IMAGES = 500  # that a process encodes at a time
 
 
@@ -51,6 +52,8 @@ class Annotations:
     """(k, 2) object row, name: what an object is called besides `object_name`, best first."""
     entity_aliases: dict[str, str] = field(default_factory=dict)
     predicate_aliases: dict[str, str] = field(default_factory=dict)
+    fixed_words: dict[str, int] = field(default_factory=dict)
+    """{"entity", "attribute" or "predicate": k}: the first k names are the vocabulary, all and in this order."""
     annotation_categories: list[str] | None = None
     annotation_predicates: list[str] | None = None
     dropped: Counter = field(default_factory=Counter)
@@ -60,6 +63,10 @@ class Annotations:
         """Note that `count` things of a kind were left out."""
         if count:
             self.dropped[kind, reason] += int(count)
+
+    def names_of(self, kind: str) -> list[str]:
+        """entity_names, attribute_names or predicate_names."""
+        return getattr(self, f"{kind}_names")
 
     def keep_objects(self, masks: dict[str, np.ndarray]) -> None:
         """Keep the objects where every (m,) mask {reason to drop: mask} is true, and what hangs on them."""
@@ -81,6 +88,16 @@ class Annotations:
         self.attribute_object = row[self.attribute_object]
         self.relationship_subject = row[self.relationship_subject]
         self.relationship_object = row[self.relationship_object]
+
+    def cut_at_edges(self) -> None:
+        """Cut boxes at the edge of their photo, where its size is known; drop and count those wholly outside."""
+        width, height = self.image_size[self.object_image].T
+        known = width > 0
+        low, high = self.object_box[:, :2], self.object_box[:, :2] + self.object_box[:, 2:]
+        low = np.where(known[:, None], np.maximum(low, 0), low)
+        high = np.where(known[:, None], np.minimum(high, np.stack([width, height], axis=1)), high)
+        self.object_box = np.concatenate([low, high - low], axis=1)
+        self.keep_objects({"its box is outside the image": (high > low).all(axis=1)})
 
     def keep_attributes(self, keep: np.ndarray, reason: str) -> None:
         """Keep the attributes where the (a,) mask is true."""

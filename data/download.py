@@ -2,6 +2,8 @@
 
     python data/download.py vg-annotations    Visual Genome 1.4 annotations -> data/raw_data
     python data/download.py vg-images         its images (15 GB) -> data/VG_100K, data/VG_100K_2
+    python data/download.py vg150             VG150, the benchmark cut from it -> data/vg150
+    python data/download.py gqa               GQA's scene graphs -> data/gqa
     python data/download.py vrd               VRD annotations and images -> data/vrd
     python data/download.py skipthoughts      skip-thought weights (5 GB) -> data/skipthoughts
 
@@ -83,6 +85,20 @@ COLLECTIONS = {
         ),
         Path("data"),
         "https://homes.cs.washington.edu/~ranjay/visualgenome/api.html",
+    ),
+    "vg150": Collection(
+        (
+            Source("http://svl.stanford.edu/projects/scene-graph/dataset/VG-SGG.h5"),
+            Source("http://svl.stanford.edu/projects/scene-graph/dataset/VG-SGG-dicts.json"),
+            Source("http://svl.stanford.edu/projects/scene-graph/VG/image_data.json"),
+        ),
+        Path("data/vg150"),
+        "https://github.com/danfeiX/scene-graph-TF-release",
+    ),
+    "gqa": Collection(
+        (Source("https://downloads.cs.stanford.edu/nlp/data/gqa/sceneGraphs.zip", "flat"),),
+        Path("data/gqa"),
+        "https://cs.stanford.edu/people/dorarad/gqa/download.html",
     ),
     "vrd": Collection(
         (

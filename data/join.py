@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.annotations import Annotations
+from semantic_graph import fold_name
 
 
 @dataclass
@@ -49,6 +50,23 @@ class ColumnBuilder:
         others, merged = (arrays.pop(key, _NONE).reshape(-1, 2) for key in ("others", "merged"))
         image_id, size = (arrays.pop(key, _NONE) for key in ("image_id", "size"))
         return Columns({key: _compact(array) for key, array in arrays.items()}, names, image_id, size, others, merged)
+
+
+class NameIndex(dict):
+    """Raw name -> index into `names`, the folded names met so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self._index: dict[str, int] = {}
+
+    def __missing__(self, raw: str | None) -> int:
+        folded = fold_name(raw or "")
+        index = self._index.setdefault(folded, len(self.names))
+        if index == len(self.names):
+            self.names.append(folded)
+        self[raw] = index
+        return index
 
 
 _NONE = np.zeros(0, np.int64)

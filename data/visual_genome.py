@@ -17,12 +17,12 @@ import msgspec
 import numpy as np
 
 from data.annotations import Annotations
-from data.join import ColumnBuilder, Columns, concatenate, gather, join
+from data.join import ColumnBuilder, Columns, NameIndex, concatenate, gather, join
 from data.json_list import ItemType, read_lists
 from data.processes import Workers
 from files.io import InputError, read_json
 from files.splits import Side
-from semantic_graph import fold_name, read_aliases
+from semantic_graph import read_aliases
 
 # The typed decoder skips what is not named here. Limits keep absurd values out of the columns.
 Id = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
@@ -190,25 +190,8 @@ def _aliases(path: Path) -> dict[str, str]:
 # Condensing decoded items, in the worker processes ----------------------------------------------
 
 
-class _Names(dict):
-    """Raw name -> index into `names`, the folded names met so far."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-        self._index: dict[str, int] = {}
-
-    def __missing__(self, raw: str | None) -> int:
-        folded = fold_name(raw or "")
-        index = self._index.setdefault(folded, len(self.names))
-        if index == len(self.names):
-            self.names.append(folded)
-        self[raw] = index
-        return index
-
-
 def _object_columns(batches: Iterable[list[_ObjectsOfImage]]) -> Columns:
-    columns, index, begin = ColumnBuilder(), _Names(), 0
+    columns, index, begin = ColumnBuilder(), NameIndex(), 0
     for items in batches:
         objects = [object_ for item in items for object_ in item.objects]
         names = [object_.names for object_ in objects]
@@ -240,7 +223,7 @@ def _object_columns(batches: Iterable[list[_ObjectsOfImage]]) -> Columns:
 
 
 def _attribute_columns(batches: Iterable[list[_AttributesOfImage]]) -> Columns:
-    columns, index = ColumnBuilder(), _Names()
+    columns, index = ColumnBuilder(), NameIndex()
     for items in batches:
         bearers = [[object_ for object_ in item.attributes if object_.attributes] for item in items]
         objects = [object_ for bearer in bearers for object_ in bearer]
@@ -254,7 +237,7 @@ def _attribute_columns(batches: Iterable[list[_AttributesOfImage]]) -> Columns:
 
 
 def _relationship_columns(batches: Iterable[list[_RelationshipsOfImage]]) -> Columns:
-    columns, index = ColumnBuilder(), _Names()
+    columns, index = ColumnBuilder(), NameIndex()
     for items in batches:
         edges = [edge for item in items for edge in item.relationships]
         columns.add(
@@ -266,7 +249,7 @@ def _relationship_columns(batches: Iterable[list[_RelationshipsOfImage]]) -> Col
 
 def _scene_graph_columns(batches: Iterable[list[_SceneGraph]], held: list[np.ndarray]) -> tuple[Columns, Columns]:
     """Objects and relationships of the images whose objects, or relationships, are not held already."""
-    columns, index, lacking = ColumnBuilder(), _Names(), []
+    columns, index, lacking = ColumnBuilder(), NameIndex(), []
     for items in batches:
         ids = [item.image_id for item in items]
         lacking.append([items[row] for row in np.flatnonzero(~np.isin(ids, held[0]))])
@@ -277,7 +260,7 @@ def _scene_graph_columns(batches: Iterable[list[_SceneGraph]], held: list[np.nda
     return _object_columns(lacking), columns.build(index.names)
 
 
-def _add_edges(columns: ColumnBuilder, index: _Names, items: list[Any], edges: list[Any]) -> None:
+def _add_edges(columns: ColumnBuilder, index: NameIndex, items: list[Any], edges: list[Any]) -> None:
     columns.add(
         image_id=[item.image_id for item in items],
         size=[len(item.relationships) for item in items],

@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 
 from files.io import InputError, atomic_write
@@ -79,10 +78,10 @@ class ImageRecord(msgspec.Struct, omit_defaults=True):
 class Split(Sequence[ImageRecord]):
     """The images of a split file, decoded one by one as they are asked for."""
 
-    def __init__(self, path: str | Path):
-        """Raises InputError when the file is missing or is not a JSON list."""
-        self.path = Path(path)
-        self._items = _raw_items(self.path)
+    def __init__(self, path: str | Path, cure: str = "make the file with create_graph.py"):
+        """Raises InputError, which ends in `cure`, when the file is missing or is not a JSON list."""
+        self.path, self._cure = Path(path), cure
+        self._items = _raw_items(self.path, cure)
         self._decoder = msgspec.json.Decoder(ImageRecord)
 
     def __len__(self) -> int:
@@ -97,12 +96,12 @@ class Split(Sequence[ImageRecord]):
         try:
             record = self._decoder.decode(raw)
         except msgspec.ValidationError as error:
-            raise InputError(f"{self.path}: item {index}: {error}; make the file with create_graph.py") from None
+            raise InputError(f"{self.path}: item {index}: {error}; {self._cure}") from None
         except UnicodeDecodeError:
             raise InputError(f"{self.path}: item {index}: is not UTF-8 text; save the file as UTF-8") from None
         except (msgspec.DecodeError, RecursionError) as error:
             raise InputError(f"{self.path}: item {index}: {error}") from None
-        _check(self.path, index, record)
+        _check(f"{self.path}: item {index}", record, self._cure)
         return record
 
     def __iter__(self) -> Iterator[ImageRecord]:
@@ -110,12 +109,11 @@ class Split(Sequence[ImageRecord]):
 
     def __reduce__(self) -> tuple:
         # A worker process opens the file itself: the mapping cannot be sent to it.
-        return Split, (self.path,)
+        return Split, (self.path, self._cure)
 
 
-def _raw_items(path: Path) -> list[msgspec.Raw]:
+def _raw_items(path: Path, cure: str) -> list[msgspec.Raw]:
     """The undecoded items of a JSON list; they are slices of the mapped file."""
-    cure = "make it with create_graph.py"
     try:
         with open(path, "rb") as file:
             buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -135,21 +133,21 @@ def _raw_items(path: Path) -> list[msgspec.Raw]:
         raise InputError(f"{path}: is not valid JSON: {error}; is the file cut off? {cure}") from None
 
 
-def _check(path: Path, index: int, record: ImageRecord) -> None:
+def _check(place: str, record: ImageRecord, cure: str) -> None:
     if (record.width is None) != (record.height is None):
-        raise InputError(f"{path}: item {index}: give width and height, or neither")
-    if len(record.labels.objects) > MOST_OBJECTS:
+        raise InputError(f"{place}: give width and height, or neither")
+    objects = record.labels.objects
+    if len(objects) > MOST_OBJECTS:
         raise InputError(
-            f"{path}: item {index}: {record.image_name!r} has {len(record.labels.objects):,} objects; "
-            f"an image may have {MOST_OBJECTS:,}: take some out"
+            f"{place}: {record.image_name!r} has {len(objects):,} objects; an image may have {MOST_OBJECTS:,}"
         )
-    ids = {item.object_id for item in record.labels.objects}
+    ids = {item.object_id for item in objects}
     for relationship in record.labels.relationships:
         for end in (relationship.subject_id, relationship.object_id):
             if end not in ids:
                 raise InputError(
-                    f"{path}: item {index}: relationship {relationship.relationship_id} names object {end}, "
-                    "which the image does not have; make the file with create_graph.py"
+                    f"{place}: relationship {relationship.relationship_id} names object {end}, "
+                    f"which the image does not have; {cure}"
                 )
 
 
@@ -177,25 +175,3 @@ def write_split(path: str | Path, records: Iterable[ImageRecord]) -> int:
             add(msgspec.json.encode(record))
             count += 1
     return count
-
-
-def divide(count: int, train: int | None, validation: int | None, test: int | None, seed: int) -> list[np.ndarray]:
-    """Shuffle `count` images and cut them into train, validation and test: three sorted (k,) index arrays.
-
-    None asks for the default. A full-size Visual Genome (108 077 images) has 5 000 images for
-    validation, 5 000 for test and the rest for training, as in the paper; a smaller set has the
-    same proportions, and at least one image in each part. Raises InputError when more is asked
-    for than there is.
-    """
-    share = 0 if count < 3 else min(5000, max(1, round(count * 5000 / 108_077)))
-    validation = share if validation is None else validation
-    test = share if test is None else test
-    train = count - validation - test if train is None else train
-    if train < 0 or train + validation + test > count:
-        raise InputError(
-            f"{max(train, 0)} training, {validation} validation and {test} test images are asked for, but there are "
-            f"{count}; use smaller --num_train, --num_validation, --num_test"
-        )
-    order = np.random.default_rng(seed).permutation(count)
-    parts = np.split(order[: train + validation + test], [train, train + validation])
-    return [np.sort(part) for part in parts]

@@ -178,7 +178,7 @@ def test_bad_input_leaves_the_old_files(raw_data, made, tmp_path, capsys):
         (["--annotations", "nowhere"], "nowhere: no such folder; give the one with the annotations by --annotations"),
         (["--num_train", "0", "--num_validation", "0", "--num_test", "0"], "no image is left"),
         (["--num_train", "0"], "no image is left for training; give a larger --num_train, or --graph_from all"),
-        (["--dataset", "vrd"], "holds Visual Genome, not VRD; leave --dataset vrd out"),
+        (["--dataset", "vrd"], "holds Visual Genome, not VRD; give --dataset vg"),
         (["--output", "/proc/none"], "cannot be written .*; choose another folder"),
     ],
 )
