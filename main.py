@@ -16,7 +16,7 @@ import torch
 
 from engine import distributed as ranks
 from engine.options import MODEL_FLAGS, parse
-from engine.parts import find_checkpoint, make_parts, needed_checkpoint, read_agent
+from engine.parts import checkpoint_defaults, find_checkpoint, make_parts, needed_checkpoint, read_agent
 from engine.prediction import predict
 from engine.testing import test
 from engine.training import Stopped, TrainingRun
@@ -65,8 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             path = needed_checkpoint(arguments) if agent_walks else find_checkpoint(arguments)
             saved = read_agent(path) if path else None
             if saved:
-                flags = saved["arguments"]
-                arguments = parse(argv, {key: flags[key] for key in MODEL_FLAGS if key in flags})
+                flags = {key: saved["arguments"][key] for key in MODEL_FLAGS if key in saved["arguments"]}
+                arguments = parse(argv, flags | checkpoint_defaults(arguments, path))
+                arguments.checkpoint = str(path)
             parts = make_parts(arguments, device, saved)
         if arguments.test:
             test(parts, saved)
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             try:
                 predict(parts, saved)
             except KeyboardInterrupt:
-                print("\nStopped. The same command goes on where it was.")
+                print("\nStopped. The same command resumes.")
                 return 130
     return 0
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.loop import MOST_SLOTS
 from faster_rcnn import DETECTORS
+from files.exports import EXPORTS
 
 # What `--preset best` sets; each departs from the paper, and the README's ablation table says what it is worth.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -80,6 +81,9 @@ RUN_FLAGS = frozenset(
         "class_map",
         "detector",
         "detector_weights",
+        "recursive",
+        "format",
+        "maximum_phrases",
     }
 )
 
@@ -131,6 +135,7 @@ LEAST = {
     "maximum_adaptive_action_space_size": 1,
     "maximum_objects_per_subject": 1,
     "maximum_num_entities_per_image": 1,
+    "maximum_phrases": 1,
     "predicates_per_pair": 1,
     "attributes_per_step": 1,
     "fusion_sizes": 1,
@@ -142,10 +147,22 @@ LEAST = {
 }
 
 
+FORMATS = ("json", "png", *EXPORTS)  # what --predict writes
+
+
+def _formats(text: str) -> list[str]:
+    """ "json,csv" -> its formats. Raises argparse's error for another one."""
+    formats = [form for form in text.split(",") if form]
+    for form in formats:
+        if form not in FORMATS:
+            raise argparse.ArgumentTypeError(f"{form!r} is not one of {', '.join(FORMATS)}")
+    return formats
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The command line of main.py."""
     parser = argparse.ArgumentParser(
-        usage="main.py (--train | --test | --predict PATH) [flags]; -h shows them",
+        usage="main.py (--train | --test | --predict PATH ...) [flags]; -h shows them",
         description="Scene graphs from images by deep variation-structured reinforcement learning.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -154,7 +171,9 @@ def make_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("what to do (one or several, in this order)")
     group.add_argument("--train", action="store_true", help="train the agent on --train_data")
     group.add_argument("--test", action="store_true", help="walk over --test_data, score, write what was found")
-    group.add_argument("--predict", metavar="PATH", help="scene graphs of an image or of a folder of images")
+    group.add_argument(
+        "--predict", nargs="+", metavar="PATH", help="scene graphs of photos: images, folders, text files of paths"
+    )
     group.add_argument("--resume", action="store_true", help="with --train: go on from OUTPUT_DIR/last.pt")
     group.add_argument("--preset", choices=PRESETS, default="paper", help="defaults of the other flags: see the README")
 
@@ -349,6 +368,19 @@ def make_parser() -> argparse.ArgumentParser:
         "--attributes_per_step", type=int, default=1, metavar="K", help="1: the agent's own choice; else its K best"
     )
 
+    group = parser.add_argument_group("photos (--predict)")
+    group.add_argument("--recursive", action="store_true", help="also the folders below a folder")
+    group.add_argument(
+        "--format",
+        nargs="+",
+        type=_formats,
+        default=["json", "png"],
+        metavar="FORMAT",
+        help=f"what is written for each photo, of {', '.join(FORMATS)}; png: the photo with its boxes, and the graph. "
+        "json is always written",
+    )
+    group.add_argument("--maximum_phrases", type=int, default=100, help="most relationships and attributes of a photo")
+
     group = parser.add_argument_group("machine")
     group.add_argument("--seed", type=int, default=0, help="one seed makes a run repeatable")
     group.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; auto: cuda where there is one")
@@ -361,6 +393,10 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _flat(part: str | list[str]) -> list[str]:
+    return [part] if isinstance(part, str) else part
+
+
 def parse(argv: Sequence[str] | None, defaults: dict[str, Any] | None = None) -> argparse.Namespace:
     """The command line's values. defaults: below what is given on the command line, above the preset."""
     parser = make_parser()
@@ -368,6 +404,7 @@ def parse(argv: Sequence[str] | None, defaults: dict[str, Any] | None = None) ->
     parser.set_defaults(**PRESETS[preset])
     parser.set_defaults(**(defaults or {}))
     arguments = parser.parse_args(argv)
+    arguments.format = list(dict.fromkeys(form for part in arguments.format for form in _flat(part)))
     if not (arguments.train or arguments.test or arguments.predict):
         parser.error("say what to do: --train, --test or --predict")
     for name, least in LEAST.items():

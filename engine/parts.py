@@ -28,6 +28,11 @@ from skipthoughts import PhraseStore, load_encoder
 from vrl_model import Agent, ModelOptions, QNetwork, StateEncoder
 
 CLASS_MAP_NAME = "class_map.json"  # beside a checkpoint: what detectors' words are to the agent
+PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"  # the agent that comes with the program
+# How it looks at photos, where the command line does not say otherwise: given boxes are trusted further down than
+# those of a detector that shows all it has.
+PHOTO_DEFAULTS = {"object_detection_threshold": 0.05, "maximum_num_entities_per_image": 100}
+DETECTOR_THRESHOLD = 0.3
 VECTOR_NORM = 4.0  # of given entity vectors: entries about as large as the state's other numbers
 
 
@@ -252,8 +257,15 @@ def find_checkpoint(arguments: Any) -> Path | None:
 
 
 def needed_checkpoint(arguments: Any) -> Path:
-    """As `find_checkpoint`. Raises InputError when there is none."""
+    """As `find_checkpoint`; for --predict alone the agent that comes along. Raises InputError when there is none."""
     path = find_checkpoint(arguments)
+    if path is None and arguments.predict and not arguments.test and (PRETRAINED / "agent.pt").exists():
+        path = PRETRAINED / "agent.pt"
+        if ranks.rank() == 0:
+            print(
+                f"Agent: {path}, which comes along (100 categories and 70 predicates of VRD, see the README.md beside "
+                "it); --checkpoint gives another."
+            )
     if path is None:
         raise InputError(
             f"{arguments.output_dir}: has no checkpoint (best.pt, last.pt); train first, or give --checkpoint"
@@ -267,6 +279,18 @@ def read_agent(path: Path) -> dict[str, Any]:
     if not {"arguments", "description", "network"} <= saved.keys():
         raise InputError(f"{path}: holds no agent; give best.pt or last.pt of main.py --train")
     return saved
+
+
+def checkpoint_defaults(arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
+    """Defaults of flags that go with where a checkpoint lies: the graph beside it, and how our own looks at photos."""
+    defaults: dict[str, Any] = {}
+    if path.with_name("graph.pickle").exists():
+        defaults["graph"] = str(path.with_name("graph.pickle"))
+    if path.parent.resolve() == PRETRAINED and arguments.predict:
+        defaults |= PHOTO_DEFAULTS
+        if not arguments.detections:
+            defaults["object_detection_threshold"] = DETECTOR_THRESHOLD
+    return defaults
 
 
 def trained_network(parts: Parts, saved: dict[str, Any]) -> QNetwork:

@@ -1,15 +1,20 @@
-"""--predict: scene graphs of an image or a folder of images, streamed, a few files an image."""
+"""--predict: scene graphs of photos, streamed, a few files a photo."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import itertools
 import sys
-from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from PIL import Image
@@ -19,149 +24,248 @@ from drawing.pictures import draw_boxes, draw_graph
 from drawing.selection import drawing_limits, items_to_draw
 from engine import distributed as ranks
 from engine.options import MODEL_FLAGS
-from engine.parts import Parts, detected_instances, find_checkpoint, make_agent, trained_network
+from engine.parts import CLASS_MAP_NAME, Parts, detected_instances, find_checkpoint, make_agent, trained_network
+from engine.photos import find_photos, output_names
 from engine.proposals import PhotoBoxes
 from engine.results import graphs
 from engine.walk import Policy, walk
-from faster_rcnn.detect import decoded
-from files.images import list_images
-from files.io import InputError, atomic_write, read_json, safe_file_name, write_json
+from files.exports import EXPORTS
+from files.images import Header, image_header, load_image
+from files.io import InputError, atomic_write
+from files.locks import folder_lock
 from files.scene_graphs import Graph
 from files.splits import ImageRecord, Labels
 from scenes.scene import SceneSet
 from vrl_model import Judgement, QValues
 
-CHUNK = 8  # photos in memory at a time
-DRAWN_RELATIONSHIPS = 12  # in the pictures, and none that is hardly believed; the JSON file has all
+CHUNK = 8  # photos that are walked over side by side
+AHEAD = 8  # photos decoded before their turn
+MOST_PIXELS = 12_000_000  # a larger photo is shrunk before a detector or the agent looks at it
+PICTURE_SIDE = 1600  # pixels: the longer side of the photo with its boxes
+LARGE = 24_000_000  # pixels: one such photo is decoded at a time
+DRAWN_RELATIONSHIPS = 12  # in the pictures, none of low confidence; the JSON file has all
 LISTED = 10  # relationships printed for a single photo
+VERSION = 1  # of what is written: another one makes everything again
 
-# What a finished graph depends on, beside MODEL_FLAGS: flags, and files that may be replaced by others.
-FLAGS = ("maximum_num_entities_per_image", "detector")
-FILES = ("graph", "detections", "class_map", "detector_weights")
+# What a graph depends on beside MODEL_FLAGS: flags, and files by what they hold.
+FLAGS = ("maximum_num_entities_per_image", "detector", "maximum_phrases")
+FILES = ("graph", "detections", "class_map", "detector_weights", "image_embedding_weights")
+
+
+@dataclass
+class Photo:
+    """A photo on its way: where it lies and what is written for it; `image` may be smaller than the file's pixels."""
+
+    path: Path
+    target: Path  # without an ending
+    made_from: str
+    header: Header | None = None
+    image: Image.Image | None = None
+    problem: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What the photo is called between the parts of this program."""
+        return str(self.path)
+
+    @property
+    def scale(self) -> float:
+        """Pixels of `image` for one of the photo."""
+        return max(self.image.size) / max(self.header[:2])
 
 
 def predict(parts: Parts, saved: dict[str, Any]) -> None:
-    """Write NAME.json, NAME_boxes.jpg and NAME_graph.png for each image into OUTPUT_DIR/predictions/.
+    """Write NAME.json and what else --format names for each photo into OUTPUT_DIR/predictions/.
 
-    What is done already is passed over, so a run that was stopped goes on where it was; with another checkpoint,
-    other boxes or other flags everything is done anew. Images that do not decode, or that the detections file does
-    not have, are skipped and listed at the end. With several ranks each takes its share.
-    saved: the agent's checkpoint.
+    A photo whose files were made from the same photo, boxes, agent and settings is passed over, so a run that was
+    stopped resumes. Photos that do not decode, or that the detections file does not have, are skipped and listed at
+    the end. With several ranks each takes its share. saved: the agent's checkpoint.
     """
-    source, output = Path(parts.arguments.predict), Path(parts.arguments.output_dir) / "predictions"
-    names = file_names(_images(source, output))
-    network = trained_network(parts, saved)
-    boxes = PhotoBoxes(parts.arguments, parts.graph, parts.device)
-    if boxes.file is not None and not any(path.name in boxes.file for path in names):
-        raise InputError(f"{boxes.path}: has none of the {len(names)} images of {source}; give the file made for them")
-    walker = _Walker(parts, network, boxes)
+    output = Path(parts.arguments.output_dir) / "predictions"
+    with folder_lock(output) if ranks.rank() == 0 else contextlib.nullcontext():
+        if ranks.rank() == 0:
+            for leftover in output.glob(".*.tmp"):  # of a run that was killed
+                leftover.unlink(missing_ok=True)
+        ranks.total(torch.zeros(1, device=parts.device))  # no rank writes before
+        _predict(parts, saved, output)
 
-    _note_settings(output / ".settings.json", _settings(parts, source))
-    ranks.total(torch.zeros(1, device=parts.device))  # rank 0 has written them
-    since = (output / ".settings.json").stat().st_mtime_ns
-    mine = list(names.items())[ranks.rank() :: ranks.world_size()]
-    todo = [(path, name) for path, name in mine if not _is_done(path, output / f"{name}.json", since)]
-    target = {path.name: output / name for path, name in todo}
-    skipped: list[str] = []
+
+def _predict(parts: Parts, saved: dict[str, Any], output: Path) -> None:
+    arguments = parts.arguments
+    photos = find_photos(arguments.predict, arguments.recursive, output)
+    names = output_names(photos.paths)
+    network = trained_network(parts, saved)
+    boxes = PhotoBoxes(arguments, parts.graph, parts.device, photos.paths)
+    walker = _Walker(parts, network, boxes)
+    if ranks.rank() == 0:
+        print(boxes.describe())
+        if remark := photos.remark():
+            print(remark)
+    settings = _settings(parts)
+    mine = [Photo(path, output / names[path], "") for path in photos.paths[ranks.rank() :: ranks.world_size()]]
+    todo, earlier = [], 0
+    with ThreadPoolExecutor(max(arguments.num_workers, 1)) as pool:
+        for photo, (fingerprint, made_from) in zip(
+            mine, pool.map(lambda photo: _state(photo, settings, arguments.format), mine), strict=True
+        ):
+            photo.made_from = fingerprint
+            if made_from != fingerprint or not fingerprint:
+                todo.append(photo)
+                earlier += made_from is not None
+    earlier = sum(ranks.gather(earlier))
+    if earlier and ranks.rank() == 0:
+        print(f"{earlier} photos were done from other photos, boxes or settings; they are made again.")
+    skipped, last = [], None
+    many_folders = len({path.parent for path in photos.paths}) > 1
+    looks_at = _pixels_wanted(parts, boxes)
     with (
-        ThreadPoolExecutor(max(parts.arguments.num_workers, 1)) as pool,
-        tqdm(total=len(todo), desc="predicting", unit="image", disable=None if ranks.rank() == 0 else True) as bar,
+        ThreadPoolExecutor(max(arguments.num_workers, 1)) as pool,
+        tqdm(total=len(todo), desc="predicting", unit="photo", disable=None if ranks.rank() == 0 else True) as bar,
     ):
-        photos = decoded(((path.name, path) for path, _ in todo), parts.arguments.num_workers, CHUNK)
-        while chunk := list(itertools.islice(photos, CHUNK)):
-            readable = [(name, photo) for name, photo in chunk if photo is not None]
-            skipped += [f"{name}: does not decode" for name, photo in chunk if photo is None]
-            without = boxes.look(readable)
-            skipped += [f"{name}: {boxes.path} does not have it" for name in without]
-            readable = [(name, photo) for name, photo in readable if name in boxes]
-            found = walker(readable) if readable else []
-            list(pool.map(_write, found, (photo for _, photo in readable), (target[name] for name, _ in readable)))
-            bar.update(len(chunk))
+        stream = _loaded(todo, pool, looks_at)
+        writing: deque[Future] = deque()
+        while chunk := list(itertools.islice(stream, CHUNK)):
+            boxes.look(chunk)
+            skipped += [
+                f"{photo.path if many_folders else photo.path.name}: {photo.problem}"
+                for photo in chunk
+                if photo.problem
+            ]
+            usable = [photo for photo in chunk if not photo.problem]
+            for photo, graph in zip(usable, walker(usable) if usable else [], strict=True):
+                last = graph
+                writing.append(pool.submit(_write, graph, photo, arguments.format))
+            while len(writing) > 2 * CHUNK:
+                writing.popleft().result()
+                bar.update()
+            bar.update(len(chunk) - len(usable))
+        for future in writing:
+            future.result()
+            bar.update()
     if parts.phrases is not None:
         parts.phrases.save()
-    total, made, skipped = _add_up(len(names), len(todo) - len(skipped), skipped)
+    made, skipped_everywhere, remarks = _add_up(len(todo) - len(skipped), skipped, boxes.remarks())
     if ranks.rank():
         return
-    if len(skipped) == total:
-        raise InputError(f"{source}: none of the {total} images can be used; the first: {skipped[0]}")
-    if len(names) == 1 and todo and not skipped:
-        print(_in_words(found[0]))
-    for line in skipped:
+    total = len(photos.paths)
+    for line in skipped_everywhere:
         print(f"skipped: {line}", file=sys.stderr)
-    earlier = f", {total - made - len(skipped)} were there already" if total > made + len(skipped) else ""
+    for line in remarks:
+        print(f"warning: {line}", file=sys.stderr)
+    if len(skipped_everywhere) == total:
+        raise InputError(f"none of the {total} photos can be used; the first: {skipped_everywhere[0]}")
+    if total == 1 and last is not None:
+        print(_in_words(last))
+    there = f", {total - made - len(skipped_everywhere)} were there already" if total > made + len(skipped) else ""
     print(
-        f"Scene graphs of {made} of {total} images written to {output}{earlier}; {len(skipped)} images skipped. "
-        "For each image: its graph as .json, _boxes.jpg and _graph.png."
+        f"Scene graphs of {made} of {total} photos written to {output}{there}; {len(skipped_everywhere)} skipped. "
+        f"For each photo: {_what_is_written(arguments.format)}."
     )
 
 
-def _images(source: Path, output: Path) -> list[Path]:
-    """The images to work on. Raises InputError when there is none."""
-    if not source.exists():
-        raise InputError(f"{source}: no such image or folder; check --predict")
-    if source.resolve() == output.resolve():
-        raise InputError(f"{source}: is where the pictures are written; give another --output_dir")
-    return list_images(source) if source.is_dir() else [source]
-
-
-def file_names(paths: Sequence[Path]) -> dict[Path, str]:
-    """Another file name for each image: its own without the ending, which stays where two would share a name.
-
-    Names differ also where upper and lower case are one.
-    """
-    stems = Counter(safe_file_name(path.stem).lower() for path in paths)
-    names: dict[Path, str] = {}
-    given: Counter[str] = Counter()
-    for path in paths:
-        name = safe_file_name(path.stem)
-        if stems[name.lower()] > 1:
-            name = safe_file_name(path.name)
-        wanted = name
-        while given[name.lower()]:  # `a?.jpg` and `a*.jpg` are both `a_.jpg`
-            given[wanted.lower()] += 1
-            name = f"{wanted}-{given[wanted.lower()]}"
-        given[name.lower()] = 1
-        names[path] = name
-    return names
+def _what_is_written(formats: Sequence[str]) -> str:
+    pictures = "NAME_boxes.jpg and NAME_graph.png"
+    words = ["its graph as NAME.json", *(pictures if form == "png" else f"NAME.{form}" for form in formats)]
+    return ", ".join(word for word in words if word != "NAME.json")
 
 
 # ---------------------------------------------------------------- what is done already
 
 
-def _settings(parts: Parts, source: Path) -> dict[str, Any]:
-    """Everything that the graphs depend on but the photos: flags, and files with their sizes and times."""
+def _settings(parts: Parts) -> bytes:
+    """A digest of everything that the graphs depend on but the photos: flags, and what files hold."""
     arguments = vars(parts.arguments)
-    folder = source if source.is_dir() else source.parent
-    settings: dict[str, Any] = {"photos": _printable(str(folder.resolve()))}
+    settings: dict[str, Any] = {"version": VERSION}
     settings |= {key: arguments[key] for key in sorted([*MODEL_FLAGS, *FLAGS])}
-    files = {"checkpoint": find_checkpoint(parts.arguments), **{key: arguments[key] for key in FILES}}
-    for key, path in files.items():
-        state = Path(path).stat() if path else None
-        settings[key] = [_printable(str(Path(path).resolve())), state.st_size, state.st_mtime_ns] if state else None
-    return settings
+    checkpoint = find_checkpoint(parts.arguments)
+    files = {"checkpoint": checkpoint, "class map": checkpoint.with_name(CLASS_MAP_NAME)}
+    files |= {key: Path(arguments[key]) for key in FILES if arguments[key]}
+    settings |= {key: _digest(path).hex() for key, path in files.items() if path.is_file()}
+    return hashlib.blake2b(repr(sorted(settings.items(), key=str)).encode(), digest_size=16).digest()
 
 
-def _note_settings(path: Path, settings: dict[str, Any]) -> None:
-    """Write the settings down unless they are there: what is older than them is not done."""
-    if ranks.rank() == 0:
-        if path.exists() and read_json(path, cure="remove it") == settings:
-            return
-        if path.exists():
-            print(f"{path.parent} was made from other photos or with other settings; what is in it is done anew.")
-        write_json(path, settings)
+def _digest(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
 
 
-def _is_done(photo: Path, graph: Path, since: int) -> bool:
+class _MadeFrom(msgspec.Struct):
+    made_from: str = ""
+
+
+def _state(photo: Photo, settings: bytes, formats: Sequence[str]) -> tuple[str, str | None]:
+    """What the photo's files would be made from now, and what they were made from; None where one is not there."""
     try:
-        return graph.stat().st_mtime_ns >= max(since, photo.stat().st_mtime_ns)
+        fingerprint = hashlib.blake2b(settings + _digest(photo.path), digest_size=16).hexdigest()
+    except OSError:  # said when it is decoded
+        return "", None
+    try:
+        written = msgspec.json.decode(_named(photo.target, ".json").read_bytes(), type=_MadeFrom).made_from
     except FileNotFoundError:
-        return False
+        return fingerprint, None
+    except (OSError, msgspec.MsgspecError):  # damaged
+        return fingerprint, ""
+    endings = [ending for form in formats for ending in _endings(form)]
+    return fingerprint, written if all(_named(photo.target, ending).is_file() for ending in endings) else None
 
 
-def _add_up(total: int, made: int, skipped: list[str]) -> tuple[int, int, list[str]]:
-    """The counts of all ranks, on rank 0."""
-    parts = ranks.gather((made, skipped))
-    return total, sum(made for made, _ in parts), [line for _, lines in parts for line in lines]
+def _endings(form: str) -> tuple[str, ...]:
+    return ("_boxes.jpg", "_graph.png") if form == "png" else (f".{form}",)
+
+
+def _named(target: Path, ending: str) -> Path:
+    return target.with_name(target.name + ending)
+
+
+def _add_up(made: int, skipped: list[str], remarks: list[str]) -> tuple[int, list[str], list[str]]:
+    """The counts and lines of all ranks, on rank 0."""
+    parts = ranks.gather((made, skipped, remarks))
+    return (
+        sum(made for made, _, _ in parts),
+        [line for _, lines, _ in parts for line in lines],
+        [line for _, _, lines in parts for line in lines],
+    )
+
+
+# ---------------------------------------------------------------- pixels
+
+
+def _pixels_wanted(parts: Parts, boxes: PhotoBoxes) -> str | None:
+    """What pixels are for: "looking" (a detector, the agent's features), "pictures", or None."""
+    if boxes.detector is not None or parts.embedding is not None:
+        return "looking"
+    return "pictures" if "png" in parts.arguments.format else None
+
+
+_one_at_a_time = threading.Lock()
+
+
+def _load(photo: Photo, pixels: str | None) -> Photo:
+    """Read the photo's header and, where they are wanted, its pixels; an error becomes its `problem`."""
+    try:
+        photo.header = image_header(photo.path)
+        width, height = photo.header[:2]
+        if pixels:
+            longest = None
+            if pixels == "pictures":
+                longest = PICTURE_SIDE
+            elif width * height > MOST_PIXELS:
+                longest = int(max(width, height) * (MOST_PIXELS / (width * height)) ** 0.5)
+            with _one_at_a_time if width * height > LARGE else contextlib.nullcontext():
+                photo.image = load_image(photo.path, longest)
+    except InputError as error:
+        photo.problem = str(error).removeprefix(f"{photo.path}: ")
+    return photo
+
+
+def _loaded(photos: Iterable[Photo], pool: ThreadPoolExecutor, pixels: str | None) -> Iterator[Photo]:
+    """The photos in order, with headers and pixels, a few decoded ahead."""
+    photos = iter(photos)
+    waiting = deque(pool.submit(_load, photo, pixels) for photo in itertools.islice(photos, AHEAD))
+    while waiting:
+        photo = waiting.popleft().result()
+        waiting.extend(pool.submit(_load, photo, pixels) for photo in itertools.islice(photos, 1))
+        yield photo
 
 
 # ---------------------------------------------------------------- a few photos at a time
@@ -186,18 +290,18 @@ class _Walker:
 
     def __init__(self, parts: Parts, network: Any, boxes: PhotoBoxes) -> None:
         self.parts, self.network = parts, network
-        self.detected = detected_instances(parts, boxes)
+        self.detected = detected_instances(parts, boxes, stand_ins=True)
         if parts.embedding is not None:
             parts.embedding.to(parts.device)
 
-    def __call__(self, photos: Sequence[tuple[str, Image.Image]]) -> list[Graph]:
-        """(name, photo), names in the boxes at hand -> their graphs."""
+    def __call__(self, photos: Sequence[Photo]) -> list[Graph]:
+        """Photos whose boxes are at hand -> their graphs."""
         parts, arguments = self.parts, self.parts.arguments
-        records = [ImageRecord(name, Labels(0, [], [])) for name, _ in photos]
+        records = [ImageRecord(photo.key, Labels(0, [], [])) for photo in photos]
         scenes = SceneSet(records, parts.graph, self.detected, arguments.neighbour_factor, arguments.use_exact_match)
         if parts.embedding is not None:
             scenes.features = {
-                name: self._embed(photo, scenes.instances(i).boxes) for i, (name, photo) in enumerate(photos)
+                photo.key: self._embed(photo, scenes.instances(i).boxes) for i, photo in enumerate(photos)
             }
         found = walk(
             _in_full_batches(make_agent(parts, self.network, scenes)),
@@ -207,23 +311,59 @@ class _Walker:
             num_slots=CHUNK,
             predicates_per_pair=arguments.predicates_per_pair,
             attributes_per_step=arguments.attributes_per_step,
+            maximum_choices=0,
+            most=arguments.maximum_phrases,
         )
-        predicted = graphs(found, scenes, range(len(records)))[1]
-        return [{**graph, "image_name": _printable(graph["image_name"])} for graph in predicted]
+        predicted = graphs(found, scenes, range(len(records)), own_words=True)[1]
+        return [_with_photo(graph, photo) for graph, photo in zip(predicted, photos, strict=True)]
 
-    def _embed(self, photo: Image.Image, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _embed(self, photo: Photo, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The image's and the boxes' features, to the precision that the feature cache keeps for training and test."""
-        image, objects = self.parts.embedding.embed(photo, boxes)
+        image, objects = self.parts.embedding.embed(photo.image, scaled_boxes(boxes, photo.scale))
         return image.astype(np.float16).astype(np.float32), objects.astype(np.float16).astype(np.float32)
 
 
-def _write(graph: Graph, photo: Image.Image, target: Path) -> None:
-    """The two pictures first: the JSON file says that the image is done."""
-    worth = drawing_limits(graph, DRAWN_RELATIONSHIPS)
-    with atomic_write(target.with_name(f"{target.name}_boxes.jpg")) as file:
-        draw_boxes(photo, graph, items_to_draw(graph, **worth)["objects"]).save(file, "JPEG", quality=90)
-    draw_graph(graph, target.with_name(f"{target.name}_graph.png"), **worth)
-    write_json(target.with_name(f"{target.name}.json"), graph)
+def scaled_boxes(boxes: np.ndarray, scale: float) -> np.ndarray:
+    """(n, 4) inclusive corners in a picture `scale` times as large."""
+    if scale == 1:
+        return boxes
+    last = np.array([0, 0, 1, 1], dtype=boxes.dtype)  # the last pixel is inside: its far edge is scaled
+    return (boxes + last) * boxes.dtype.type(scale) - last
+
+
+def _with_photo(graph: Graph, photo: Photo) -> Graph:
+    return {
+        "image_name": _printable(photo.path.name),
+        "width": photo.header.width,
+        "height": photo.header.height,
+        "orientation_applied": photo.header.orientation != 1,
+        "photo": _printable(str(photo.path)),
+        "made_from": photo.made_from,
+        **{key: value for key, value in graph.items() if key != "image_name"},
+    }
+
+
+def _write(graph: Graph, photo: Photo, formats: Sequence[str]) -> None:
+    """The JSON file last: it says that the photo is done."""
+    for form in formats:
+        if form == "png":
+            worth = drawing_limits(graph, DRAWN_RELATIONSHIPS)
+            with atomic_write(_named(photo.target, "_boxes.jpg")) as file:
+                draw_boxes(photo.image, _shrunk(graph, photo.scale), items_to_draw(graph, **worth)["objects"]).save(
+                    file, "JPEG", quality=90
+                )
+            draw_graph(graph, _named(photo.target, "_graph.png"), **worth)
+        elif form != "json":
+            with atomic_write(_named(photo.target, f".{form}")) as file:
+                file.write(EXPORTS[form](graph).encode())
+    with atomic_write(_named(photo.target, ".json")) as file:
+        file.write(msgspec.json.encode(graph) + b"\n")
+
+
+def _shrunk(graph: Graph, scale: float) -> Graph:
+    sides = ("x", "y", "w", "h")
+    objects = [thing | {side: thing[side] * scale for side in sides} for thing in graph["objects"]]
+    return {**graph, "objects": objects}
 
 
 def _printable(name: str) -> str:
@@ -233,7 +373,9 @@ def _printable(name: str) -> str:
 
 def _in_words(graph: Graph) -> str:
     names = [f"{thing['name']} {number}" for number, thing in enumerate(graph["objects"], 1)]
-    surest = [graph["relationships"][i] for i in items_to_draw(graph, **drawing_limits(graph, LISTED))["relationships"]]
-    edges = sorted(surest, key=lambda edge: -edge["score"])
+    things = "1 object" if len(names) == 1 else f"{len(names)} objects"
+    best = [graph["relationships"][i] for i in items_to_draw(graph, **drawing_limits(graph, LISTED))["relationships"]]
+    edges = sorted(best, key=lambda edge: -edge["score"])
     lines = [f"  {names[e['subject']]} - {e['predicate']} - {names[e['object']]}  {e['score']:.2f}" for e in edges]
-    return "\n".join([f"{graph['image_name']}: {len(names)} objects. Its surest relationships:", *lines])
+    heading = f"{graph['image_name']}: {things}, {len(graph['relationships'])} relationships"
+    return "\n".join([heading + (". The most confident:" if lines else "."), *lines])

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from PIL import Image
 
 from engine import distributed as ranks
 from engine.parts import Parts, open_detections
 from faster_rcnn import Detector, load_detector
 from faster_rcnn.detect import AMBIGUITY_MARGIN, detect_to_file, image_items, to_device
+from files.box_checks import BoxCheck, names_in
 from files.detections import Detections, DetectionsFile
+from files.images import Header, image_header
 from files.io import InputError
+from files.photo_names import match_photos
 from files.splits import Split
 from semantic_graph import SemanticActionGraph
 
+CHECKED_FIRST = 200  # photos whose boxes are compared with their size before the first is worked on
 KEPT_THRESHOLD = 0.005  # a file made here has every box that a later --object_detection_threshold may ask for
 IMAGES_AT_ONCE = 4  # through the detector
 
@@ -90,30 +96,104 @@ def _detect(parts: Parts, split: str, path: Path) -> None:
 class PhotoBoxes(dict[str, Detections]):
     """The boxes of the few photos at hand, found when `look` is called; for the rest like a detections file.
 
-    file: where they are looked up; else the detector finds them.
+    file: where they are looked up; else the detector finds them. What cannot be a box of its photo is left out.
     """
 
-    def __init__(self, arguments: argparse.Namespace, graph: SemanticActionGraph, device: torch.device) -> None:
-        """Raises InputError when the flags name neither a detections file nor a detector."""
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        graph: SemanticActionGraph,
+        device: torch.device,
+        photos: Sequence[Path],
+    ) -> None:
+        """photos: all that will be looked at. Raises InputError when there is neither a file nor a detector, or the
+        file has none of the photos, or its boxes are not of them."""
         super().__init__()
-        self.arguments = arguments
+        self.arguments, self.graph = arguments, graph
         self.file = self.detector = None
+        self.check = BoxCheck()
+        self.keys: dict[Path, str] = {}
+        self.ambiguous: dict[Path, list[Path]] = {}
+        self.photos_with_boxes = self.boxes = self.under = 0
         if arguments.detections:
             self.file = open_detections(arguments.detections, graph)
             self.path, self.classes = self.file.path, self.file.classes
+            self.keys, self.ambiguous = match_photos(self.file, photos, self.file.numbered)
+            self._check_names(photos)
+            self._check_some(photos)
         else:
             self.detector = make_detector(arguments, device)
             self.path, self.classes = self.detector.name, self.detector.classes
 
-    def look(self, photos: Sequence[tuple[str, Image.Image]]) -> list[str]:
-        """Find the boxes of (name, photo), in place of those of earlier ones. Returns which have none to look up."""
-        self.clear()
+    def _check_names(self, photos: Sequence[Path]) -> None:
+        if self.keys:
+            return
+        if self.ambiguous:
+            photo, others = next(iter(self.ambiguous.items()))
+            raise InputError(f"{self.path}: {_ambiguity(photo, others)}")
+        raise InputError(
+            f"{self.path}: has boxes of {names_in(list(self.file))}, and none of the {len(photos)} photos "
+            f"({names_in([photo.name for photo in photos])}); give the file made for them"
+        )
+
+    def _check_some(self, photos: Sequence[Path]) -> None:
+        """Refuse a file whose boxes are not of these photos, before anything is written."""
+        known = [photo for photo in photos if photo in self.keys]
+        check = BoxCheck()
+        for photo in known[:: max(1, len(known) // CHECKED_FIRST)]:
+            with contextlib.suppress(InputError):  # said when its turn comes
+                _look_at(check, photo, image_header(photo), self.file[self.keys[photo]])
+        if check.mostly_off():
+            raise InputError(f"{self.path}: {check.complaint()}")
+
+    def describe(self) -> str:
+        """One line: where the boxes come from."""
         if self.file is not None:
-            self.update((name, self.file[name]) for name, _ in photos if name in self.file)
-            return [name for name, _ in photos if name not in self.file]
-        threshold, maximum = self.arguments.object_detection_threshold, self.arguments.maximum_num_entities_per_image
-        for start in range(0, len(photos), IMAGES_AT_ONCE):
-            part = photos[start : start + IMAGES_AT_ONCE]
-            found = self.detector.detect([photo for _, photo in part], threshold, maximum, AMBIGUITY_MARGIN)
-            self.update(zip((name for name, _ in part), found, strict=True))
-        return []
+            return f"Boxes: {self.path}, {len(self.keys)} of its {len(self.file)} images; {self.file.convention}."
+        return f"Boxes: found by {self.path}, {len(self.classes)} classes."
+
+    def look(self, photos: Sequence[Any]) -> None:
+        """Find the boxes of `engine.prediction.Photo`s, instead of those of earlier ones; none become a `problem`."""
+        self.clear()
+        readable = [photo for photo in photos if not photo.problem]
+        if self.file is not None:
+            for photo in readable:
+                if photo.path in self.keys:
+                    found = self.file[self.keys[photo.path]]
+                    self[photo.key] = found[_look_at(self.check, photo.path, photo.header, found)]
+                elif photo.path in self.ambiguous:
+                    photo.problem = _ambiguity(photo.path, self.ambiguous[photo.path])
+                else:
+                    photo.problem = f"{self.path} does not have it"
+        else:
+            threshold = self.arguments.object_detection_threshold
+            maximum = self.arguments.maximum_num_entities_per_image
+            for start in range(0, len(readable), IMAGES_AT_ONCE):
+                part = readable[start : start + IMAGES_AT_ONCE]
+                found = self.detector.detect([photo.image for photo in part], threshold, maximum, AMBIGUITY_MARGIN)
+                for photo, detections in zip(part, found, strict=True):
+                    last = np.array([0, 0, 1, 1], dtype=np.float32)  # the last pixel is inside
+                    detections.boxes = (detections.boxes + last) / np.float32(photo.scale) - last
+                    self[photo.key] = detections
+        for detections in self.values():
+            best = detections.scores[:, 0]
+            self.boxes += len(best)
+            self.under += int((best < self.arguments.object_detection_threshold).sum())
+
+    def remarks(self) -> list[str]:
+        """What was wrong with boxes, a line each, once every photo was looked at."""
+        lines = [self.check.complaint(), self.check.past_complaint()]
+        if self.under:
+            lines.append(
+                f"{self.under} of {self.boxes} boxes score under --object_detection_threshold "
+                f"{self.arguments.object_detection_threshold:g} and were left out"
+            )
+        return [f"{self.path}: {line}" for line in lines if line]
+
+
+def _look_at(check: BoxCheck, photo: Path, header: Header, found: Detections) -> np.ndarray:
+    return check.look(photo.name, found.boxes, header.width, header.height, header.orientation >= 5)
+
+
+def _ambiguity(photo: Path, others: Sequence[Path]) -> str:
+    return f"{photo.name!r} could be any of {names_in([str(other) for other in others])}; write names with folders"

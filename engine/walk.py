@@ -47,13 +47,14 @@ def walk(
     attributes_per_step: int = 1,
     maximum_choices: int = BEST,
     progress: str | None = None,
+    most: int = BEST,
 ) -> Findings:
     """Walk greedily through `images` (indices into scenes), once each.
 
     predicates_per_pair: 1 takes the agent's own choice, more reads the k best Q values of each visited pair;
     attributes_per_step likewise. The score of a relationship is the policy's confidence times those of both
-    instances, of an attribute times that of its one. The BEST of each kind are kept, and of the agent's own choices
-    the `maximum_choices` best.
+    instances, of an attribute times that of its one. The `most` best of each kind are kept, and of the agent's own
+    choices the `maximum_choices` best.
     """
     action_sets = ActionSetMaker(scenes.graph, rules)
     env = SceneGraphEnvironment(scenes, min(num_slots, max(len(images), 1)), rules)
@@ -105,11 +106,11 @@ def walk(
                     columns[kind].append(_best(values, confidence, allowed, weight, k, name, base))
                     pending += len(columns[kind][-1]["score"])
             if pending > MOST_PENDING:
-                columns = [[_top(_join(part), maximum_choices)] for part in columns[:2]] + columns[2:]
+                columns = [[_top(_join(part), maximum_choices, most)] for part in columns[:2]] + columns[2:]
                 pending = 0
             bar.update(int(env.step(states, *triple)[1].sum()))
     relationships, attributes, steps = (_join(parts) for parts in columns)
-    return Findings(_top(relationships, maximum_choices), _top(attributes, maximum_choices), steps)
+    return Findings(*(_top(part, maximum_choices, most) for part in (relationships, attributes)), steps)
 
 
 def walk_over(
@@ -170,8 +171,8 @@ def _join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
-def _top(found: dict[str, np.ndarray], maximum_choices: int) -> dict[str, np.ndarray]:
-    """The BEST rows of each scene, and the `maximum_choices` best of rank 0, by scene and falling score."""
+def _top(found: dict[str, np.ndarray], maximum_choices: int, most: int = BEST) -> dict[str, np.ndarray]:
+    """The `most` best rows of each scene, and the `maximum_choices` best of rank 0, by scene and falling score."""
     if not found:
         return found
     if "attribute" in found:
@@ -181,7 +182,7 @@ def _top(found: dict[str, np.ndarray], maximum_choices: int) -> dict[str, np.nda
     own = found["rank"][order] == 0
     own_before = np.cumsum(own) - own
     first = np.searchsorted(scene, scene)
-    keep = (np.arange(len(order)) - first < BEST) | (own & (own_before - own_before[first] < maximum_choices))
+    keep = (np.arange(len(order)) - first < most) | (own & (own_before - own_before[first] < maximum_choices))
     return {key: values[order[keep]] for key, values in found.items()}
 
 

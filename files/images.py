@@ -3,50 +3,112 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib.util
 import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
+from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, features
 
 from files.io import InputError
 
+HAS_AVIF = bool(features.check("avif"))  # Pillow 11.3 and later, where it was built with it
+HAS_HEIF = importlib.util.find_spec("pillow_heif") is not None  # a plugin
 EXTENSIONS = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+    + ((".avif",) if HAS_AVIF else ())
+    + ((".heic", ".heif") if HAS_HEIF else ())
 )
 # Nothing else is tried, whatever the file is called: some of Pillow's decoders start other programs.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+FORMATS = (
+    ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+    + (("AVIF",) if HAS_AVIF else ())
+    + (("HEIF",) if HAS_HEIF else ())
+)
 
 # Datasets whose images come in two folders that lie side by side.
 SIBLINGS = (("VG_100K", "VG_100K_2"), ("sg_train_images", "sg_test_images"))
 
 
-def load_image(path: str | Path) -> Image.Image:
+def load_image(path: str | Path, longest: int | None = None) -> Image.Image:
     """Decode an image file to a PIL image of mode RGB, as a viewer would show it.
 
     EXIF rotation is honoured; alpha is laid on white; 16-bit and floating-point values are
-    scaled, not clipped; of several frames the first is taken. Raises InputError when the file
-    is missing, is damaged or cut off, is no image, or is as large as a decompression bomb
-    (Pillow's limit, 179 million pixels).
+    scaled, not clipped; of several frames the first is taken.
+    longest: shrink the image to at most so many pixels on its longer side; a JPEG is then never decoded much larger
+    than that. Raises InputError when the file is missing, is damaged or cut off, is no image, or is as large as a
+    decompression bomb (Pillow's limit, 179 million pixels).
     """
     with _open_image(path) as image:
-        return _to_rgb(_upright(image))
+        if longest is None or max(image.size) <= longest:
+            return _to_rgb(_upright(image))
+        shrink = longest / max(image.size)
+        size = tuple(max(1, round(side * shrink)) for side in image.size)
+        if image.format == "JPEG":
+            image.draft(image.mode, size)  # decodes at 1/2, 1/4 or 1/8, never under `size`
+        image.load()
+        if image.mode in ("RGB", "L"):
+            small = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        else:
+            small = _to_rgb(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        small.info.update(image.info)
+        with contextlib.suppress(Exception):  # unreadable EXIF turns nothing, see _upright
+            if image.format != "TIFF":
+                small = _turned(small, image.getexif().get(ExifTags.Base.Orientation, 1))
+            else:
+                small = ImageOps.exif_transpose(small)
+        return _to_rgb(small)
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
-    """(width, height) in pixels of what `load_image` would give, from the file's header.
+class Header(NamedTuple):
+    """What an image file says about itself: the size of what `load_image` gives, and its EXIF orientation."""
+
+    width: int
+    height: int
+    orientation: int = 1  # 1: stored as it is shown; 5 to 8: turned by a quarter; else turned by a half or mirrored
+
+
+def image_header(path: str | Path) -> Header:
+    """The size of what `load_image` would give, from the file's header.
 
     Raises InputError as `load_image` where the header already tells.
     """
     with _open_image(path) as image:
-        if image.format == "TIFF":  # newer Pillows give the size as turned already, older ones do not
-            return _upright(image).size
-        turned = False
+        orientation = 1
         with contextlib.suppress(Exception):  # unreadable EXIF turns nothing, see _upright
-            turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-        return image.size[::-1] if turned else image.size
+            orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+            orientation = orientation if orientation in range(1, 9) else 1
+        if image.format == "TIFF":  # newer Pillows give the size as turned already, older ones do not
+            return Header(*_upright(image).size, orientation)
+        size = image.size[::-1] if orientation >= 5 else image.size
+        return Header(*size, orientation)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(width, height) in pixels of what `load_image` would give, from the file's header; errors as `image_header`."""
+    return image_header(path)[:2]
+
+
+# EXIF orientation -> what PIL does to show the image as it is meant
+_TURNS = dict(
+    zip(
+        range(2, 9),
+        (
+            Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
+            Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE,
+            Image.Transpose.ROTATE_90,
+        ),
+        strict=True,
+    )
+)  # fmt: skip
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 @contextlib.contextmanager
@@ -55,6 +117,7 @@ def _open_image(path: str | Path) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; its errors are errors
+            _register_plugins()
             with Image.open(path, formats=FORMATS) as image:
                 yield image
     except FileNotFoundError:
@@ -73,6 +136,14 @@ def _open_image(path: str | Path) -> Iterator[Image.Image]:
     except Exception as error:  # a damaged file can make a decoder raise almost anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: cannot be decoded ({reason}); the file is damaged or cut off, replace it") from None
+
+
+@functools.cache
+def _register_plugins() -> None:
+    if HAS_HEIF:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -115,13 +186,14 @@ def list_images(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: {'is a file, not a folder' if folder.exists() else 'no such folder'}")
-    images = sorted(p for p in folder.iterdir() if _is_image_name(p) and p.is_file())
+    images = sorted(p for p in folder.iterdir() if is_image_name(p) and p.is_file())
     if not images:
         raise InputError(f"{folder}: holds no image ({', '.join(sorted(EXTENSIONS))}); subfolders are not searched")
     return images
 
 
-def _is_image_name(path: Path) -> bool:
+def is_image_name(path: Path) -> bool:
+    """Whether a file is called like an image that can be read, and is not hidden."""
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
 
 

@@ -307,6 +307,11 @@ def graph_from_record(record: ImageRecord) -> Graph:
     }
 
 
+def _scored_word(thing: dict[str, Any]) -> str:
+    """What an object counts as: the agent's word where that is right (tv, a monitor), never one that stands in."""
+    return thing["name"] if thing.get("stand_in") else thing.get("related_as", thing["name"])
+
+
 def predictions_from_graphs(graphs: Iterable[Graph]) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Graphs in predictions.json's layout, by image name (see files/predictions.py). Without a score an item gets 1.
 
@@ -318,7 +323,7 @@ def predictions_from_graphs(graphs: Iterable[Graph]) -> dict[str, dict[str, list
         name = graph["image_name"]
         if name in predictions:
             raise InputError(f"two graphs are of the image {name!r}; keep one of them")
-        names = [thing["name"] for thing in graph["objects"]]
+        names = [_scored_word(thing) for thing in graph["objects"]]
         # Rounded: 10.333 + 20.1 - 1 is 29.433000000000003, and an overlap of exactly one half would be lost.
         boxes = [
             [o["x"], o["y"], round(o["x"] + o["w"] - 1, 6), round(o["y"] + o["h"] - 1, 6)] for o in graph["objects"]

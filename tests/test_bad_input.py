@@ -189,7 +189,7 @@ def test_a_detector_of_which_the_graph_knows_no_class(made, tmp_path, capsys):
     (tmp_path / "boxes.json").write_text(json.dumps({"classes": ["unicorn"], "images": images}))
     for what in ("test", "predict"):
         line = complaint(capsys, flags_for(made, what, tmp_path / "out", detections=tmp_path / "boxes.json"))
-        assert "boxes.json: the graph knows none of its 1 classes (unicorn" in line
+        assert "boxes.json: the agent knows none of its 1 classes (unicorn" in line
         assert "--class_map" in line
 
 

@@ -11,10 +11,16 @@ from tiny_run import World, copy_of_run
 
 from drawing.selection import drawing_limits, items_to_draw
 from engine import prediction
-from engine.prediction import file_names
+from engine.parts import PRETRAINED
+from engine.photos import find_photos, output_names
+from files.detections_json import COCO_CATEGORIES
 from files.images import load_image
+from files.io import InputError
+from files.locks import folder_lock
 from files.scene_graphs import checked_graph
 from main import main
+from scenes.class_map import map_classes, read_class_map
+from semantic_graph import SemanticActionGraph
 
 
 @pytest.fixture
@@ -59,7 +65,14 @@ def test_one_photo(made, run, capsys):
         assert picture.size[0] / picture.size[1] == pytest.approx(original.size[0] / original.size[1], rel=0.01)
     out = capsys.readouterr().out
     assert f"{photo.name}: {len(graph['objects'])} objects" in out
-    assert "Scene graphs of 1 of 1 images written" in out
+    assert "Scene graphs of 1 of 1 photos written" in out
+    assert f"Boxes: {made.detections}" in out
+    assert "corners" in out
+    with Image.open(photo) as original:
+        assert (graph["width"], graph["height"]) == original.size
+    assert graph["orientation_applied"] is False
+    assert graph["photo"] == str(photo)
+    assert graph["steps"]
     pairs = [line for line in out.splitlines() if line.startswith("  ")]
     assert 0 < len(pairs) <= prediction.LISTED
     scores = [float(line.split()[-1]) for line in pairs]
@@ -121,13 +134,15 @@ def test_a_stopped_run_goes_on_and_another_setting_begins_anew(made, run, tmp_pa
     boxes = boxes_for(names, tmp_path / "boxes.json")
     monkeypatch.setattr(prediction, "CHUNK", 2)
     decoded = []
-    monkeypatch.setattr("faster_rcnn.detect.load_image", lambda path: decoded.append(path.name) or load_image(path))
+    monkeypatch.setattr(
+        prediction, "load_image", lambda path, *size: decoded.append(path.name) or load_image(path, *size)
+    )
     write = prediction._write
 
-    def dies(graph, photo, target):
+    def dies(graph, photo, formats):
         if graph["image_name"] == "grey.png":
             raise KeyboardInterrupt
-        write(graph, photo, target)
+        write(graph, photo, formats)
 
     monkeypatch.setattr(prediction, "_write", dies)
     assert predict(made, run, tmp_path / "photos", detections=boxes) == 130
@@ -140,19 +155,25 @@ def test_a_stopped_run_goes_on_and_another_setting_begins_anew(made, run, tmp_pa
     assert predict(made, run, tmp_path / "photos", detections=boxes) == 0
     assert sorted(decoded) == sorted(name for name in names if f"{Path(name).stem}.json" not in done)  # once each
     out = capsys.readouterr().out
-    assert f"of {len(names) - len(done)} of {len(names)} images" in out
+    assert f"of {len(names) - len(done)} of {len(names)} photos" in out
     assert f"{len(done)} were there already" in out
 
     decoded.clear()
     assert predict(made, run, tmp_path / "photos", detections=boxes) == 0
     assert decoded == []
-    os.utime(tmp_path / "photos" / "web.webp")  # a photo that was replaced
+    os.utime(tmp_path / "photos" / "grey.png")  # touched, not changed
+    older = (tmp_path / "photos" / "moving.gif").read_bytes()
+    (tmp_path / "photos" / "web.webp").write_bytes(older)  # another photo, with an older time
+    os.utime(tmp_path / "photos" / "web.webp", (0, 0))
+    damaged = run / "predictions" / "deep.json"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    (run / "predictions" / "cmyk_boxes.jpg").unlink()
     assert predict(made, run, tmp_path / "photos", detections=boxes) == 0
-    assert decoded == ["web.webp"]
+    assert decoded == ["cmyk.jpg", "deep.png", "web.webp"]
     capsys.readouterr()
     decoded.clear()
     assert predict(made, run, tmp_path / "photos", "--predicates_per_pair", "2", detections=boxes) == 0
-    assert "done anew" in capsys.readouterr().out
+    assert f"{len(names)} photos were done from other photos, boxes or settings" in capsys.readouterr().out
     assert len(decoded) == len(names)
 
 
@@ -171,8 +192,9 @@ def test_what_cannot_be_used_is_skipped_and_listed_at_the_end(made, run, tmp_pat
     assert written(run) == {"good.json", "good_boxes.jpg", "good_graph.png"}
     listed = [line for line in printed.err.splitlines() if line.startswith("skipped: ")]
     assert sorted(line.split()[1] for line in listed) == ["cut.jpg:", "text.png:", "unknown.jpg:"]
-    assert "1 of 4 images" in printed.out
-    assert "3 images skipped" in printed.out
+    assert "1 of 4 photos" in printed.out
+    assert "3 skipped" in printed.out
+    assert "Passed over: 1 file that is no readable image: 1 .txt." in printed.out
 
 
 def test_photos_with_one_object_and_with_none(made, run, tmp_path):
@@ -205,17 +227,17 @@ def test_a_name_that_is_not_utf8(made, run, tmp_path):
 
 
 def test_names_of_files():
-    names = file_names(
+    names = output_names(
         [Path(name) for name in ("a.jpg", "b.jpg", "b.PNG", "B.gif", "c?.jpg", "c*.jpg", "b.jpg.webp", "..jpg")]
     )
     assert list(names.values()) == ["a", "b.jpg", "b.PNG", "B.gif", "c_.jpg", "c_.jpg-2", "b.jpg-2", "_"]
-    assert list(file_names([Path("x/1.jpg")]).values()) == ["1"]
+    assert list(output_names([Path("x/1.jpg")]).values()) == ["1"]
 
 
 def test_many_names_are_quick_and_differ():
     """Quadratic work would take minutes."""
     paths = [Path(f"{'?*'[i % 2]}{i // 4}.{('jpg', 'png')[i // 2 % 2]}") for i in range(20_000)]
-    assert len({name.lower() for name in file_names(paths).values()}) == len(paths)
+    assert len({name.lower() for name in output_names(paths).values()}) == len(paths)
 
 
 def test_what_the_agent_hardly_believes_is_not_drawn():
@@ -237,3 +259,183 @@ def test_what_the_agent_hardly_believes_is_not_drawn():
     assert items_to_draw(graph, **drawing_limits(graph, 1))["relationships"] == [0]
     nothing = {"objects": things, "relationships": [], "attributes": []}
     assert items_to_draw(nothing, **drawing_limits(nothing))["objects"] == [0, 1, 2]
+
+
+# Which photos ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    """Photos, other files and a subfolder; `list.txt` names two of them."""
+    photo = Image.new("RGB", (40, 30))
+    (tmp_path / "photos" / "sub").mkdir(parents=True)
+    for name in ("a.jpg", "b.png", "sub/c.jpg", ".hidden.jpg"):
+        photo.save(tmp_path / "photos" / name)
+    for name in ("x.HEIC", "y.heic", "notes.doc", "README"):
+        (tmp_path / "photos" / name).write_bytes(b"?")
+    (tmp_path / "list.txt").write_text("# mine\nphotos/sub/c.jpg\n\nphotos/a.jpg\n")
+    return tmp_path
+
+
+def relative(photos, tree):
+    return [path.relative_to(tree).as_posix() for path in photos.paths]
+
+
+def test_a_folder_and_what_was_passed_over_in_it(tree):
+    photos = find_photos([str(tree / "photos")], False, tree / "out")
+    assert relative(photos, tree) == ["photos/a.jpg", "photos/b.png"]
+    assert photos.remark() == (
+        "Passed over: 4 files that are no readable image: 2 .heic (pip install pillow-heif reads them), 1 .doc, "
+        "1 without an ending; 1 image in subfolders (--recursive takes them)."
+    )
+    assert relative(find_photos([str(tree / "photos")], True, tree / "out"), tree)[-1] == "photos/sub/c.jpg"
+    assert relative(find_photos([str(tree / "photos")], True, tree / "photos" / "sub"), tree)[-1] == "photos/b.png"
+
+
+def test_several_paths_and_a_list_each_photo_once(tree):
+    sources = [str(tree / "photos" / "b.png"), str(tree / "list.txt"), str(tree / "photos")]
+    photos = find_photos(sources, False, tree / "out")
+    assert relative(photos, tree) == ["photos/b.png", "photos/sub/c.jpg", "photos/a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "words"),
+    [
+        (["nothing"], "no such image"),
+        (["empty"], "no image to read"),
+        (["bad.txt"], "line 1: 'nowhere.jpg' is no file"),
+    ],
+)
+def test_sources_that_cannot_be(tree, sources, words):
+    (tree / "empty").mkdir()
+    (tree / "bad.txt").write_text("nowhere.jpg\n")
+    with pytest.raises(InputError, match=words):
+        find_photos([str(tree / source) for source in sources], False, tree / "out")
+
+
+# Boxes that are not of the photo --------------------------------------------------------------------
+
+
+def graph_of(run: Path, name: str) -> dict:
+    return json.loads((run / "predictions" / f"{name}.json").read_text())
+
+
+@pytest.fixture
+def photo_of(tmp_path):
+    """A function that makes a photo of 320 x 240 stored pixels, turned by EXIF if asked for."""
+
+    def make(name: str, turned: bool = False) -> Path:
+        exif = Image.Exif()
+        if turned:
+            exif[0x0112] = 6
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.new("RGB", (320, 240), "green").save(tmp_path / "photos" / name, exif=exif)
+        return tmp_path / "photos" / name
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("box", "turned", "words"),
+    [
+        ([1150, 600, 1550, 1900], False, "times as large"),
+        ([-285, 60, -245, 190], False, "outside the photo"),
+        ([250, 135, 315, 190], True, "EXIF"),
+        ([0.3594, 0.25, 0.4844, 0.7917], False, "from 0 to 1"),
+        ([115, 60, 41, 131], False, "x, y, width, height"),
+    ],
+)
+def test_boxes_of_another_photo_are_refused_by_what_they_look_like(
+    made, run, tmp_path, photo_of, capsys, box, turned, words
+):
+    photo = photo_of("my.jpg", turned)
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps({"my.jpg": [{"category": "man", "score": 1.0, "bbox": box}]}))
+    assert predict(made, run, photo, detections=boxes) == 2
+    line = capsys.readouterr().err.strip()
+    assert words in line
+    assert "\n" not in line
+    assert not list((run / "predictions").glob("*.json"))
+
+
+def test_a_few_boxes_off_are_left_out_and_counted(made, run, tmp_path, photo_of, capsys):
+    photo = photo_of("my.jpg")
+    good = {"category": "man", "score": 0.9, "bbox": [115, 60, 155, 190]}
+    boxes = [good, good | {"bbox": [170, 135, 255, 190]}, good | {"bbox": [900, 10, 950, 90]}, good | {"score": 0.01}]
+    (tmp_path / "boxes.json").write_text(json.dumps({"photos/my.jpg": boxes}))
+    flags = ("--object_detection_threshold", "0.3")
+    assert predict(made, run, photo, *flags, detections=tmp_path / "boxes.json") == 0
+    assert len(graph_of(run, "my")["objects"]) == 2
+    said = capsys.readouterr().err
+    assert "1 of 4 boxes cannot be of their photos: 1 look outside the photo" in said
+    assert "1 of 3 boxes score under --object_detection_threshold 0.3" in said
+
+
+def test_coco_results_and_formats(made, run, tmp_path, photo_of, capsys):
+    photo = photo_of("000000000139.jpg")
+    items = [
+        {"image_id": 139, "category_id": 1, "bbox": [115, 60, 41, 131], "score": 0.9},
+        {"image_id": 139, "category_id": 18, "bbox": [170, 135, 86, 56], "score": 0.8},
+    ]
+    (tmp_path / "boxes.json").write_text(json.dumps(items))
+    flags = ("--format", "json,csv", "graphml", "--maximum_phrases", "3")
+    (tmp_path / "map.json").write_text('{"person": "man"}')
+    flags += ("--class_map", str(tmp_path / "map.json"), "--predicates_per_pair", "20")
+    assert predict(made, run, photo, *flags, detections=tmp_path / "boxes.json") == 0
+    assert "COCO's layout, boxes are [x, y, width, height]" in capsys.readouterr().out
+    assert written(run) == {"000000000139.json", "000000000139.csv", "000000000139.graphml"}
+    graph = graph_of(run, "000000000139")
+    man, dog = sorted(graph["objects"], key=lambda thing: thing["x"])
+    assert (man["name"], man["related_as"], man["x"], man["y"], man["w"], man["h"]) == (
+        "person",
+        "man",
+        115,
+        60,
+        41,
+        131,
+    )
+    assert dog["name"] == "dog"
+    assert "related_as" not in dog
+    assert len(graph["relationships"]) == 3
+
+
+def test_two_runs_in_one_folder(made, run, capsys):
+    with folder_lock(run / "predictions"):
+        assert predict(made, run, one_photo(made)) == 2
+    assert "another run" in capsys.readouterr().err
+
+
+# The agent that comes along -------------------------------------------------------------------------
+
+
+def test_without_an_agent_of_ones_own(tmp_path, photo_of, capsys):
+    """Two kinds of words that VRD does not have: a synonym and a stand-in; the output keeps the detector's."""
+    photo = photo_of("my.jpg")
+    boxes = [("zebra", [10, 100, 120, 220]), ("couch", [130, 120, 300, 230]), ("person", [150, 40, 200, 200])]
+    boxes = [{"category": name, "bbox": box} for name, box in boxes]
+    (tmp_path / "boxes.json").write_text(json.dumps({"my.jpg": [*boxes, {"category": "quark", "bbox": [1, 1, 9, 9]}]}))
+    flags = ["--detections", tmp_path / "boxes.json", "--output_dir", tmp_path / "out", "--device", "cpu"]
+    assert main(["--predict", *map(str, [photo, *flags])]) == 0
+    said = capsys.readouterr().out
+    assert said.count("pretrained/agent.pt, which comes along") == 1
+    assert "no word for these classes" in said
+    assert "quark" in said
+    things = {thing["name"]: thing for thing in graph_of(tmp_path / "out", "my")["objects"]}
+    assert things.keys() == {"zebra", "couch", "person"}
+    assert things["zebra"]["related_as"] == "horse"
+    assert things["zebra"]["stand_in"] is True
+    assert things["couch"]["related_as"] == "sofa"
+    assert "stand_in" not in things["couch"]
+    assert "related_as" not in things["person"]
+    assert graph_of(tmp_path / "out", "my")["relationships"]
+
+
+def test_the_agent_that_comes_along_is_small_and_knows_every_class_of_coco():
+    assert (PRETRAINED / "agent.pt").stat().st_size <= 4_000_000
+    graph = SemanticActionGraph.load(PRETRAINED / "graph.pickle")
+    class_map = read_class_map(PRETRAINED / "class_map.json", strict=False)
+    assert map_classes(COCO_CATEGORIES, graph, [class_map]).unknown == []
+    voc = ["aeroplane", "diningtable", "motorbike", "pottedplant", "sofa", "tvmonitor"]
+    mapped = map_classes(voc, graph, [class_map], stand_ins=False)
+    words = [graph.entities[entity] for entity in mapped.entities]
+    assert words == ["airplane", "table", "motorbike", "plant", "sofa", "monitor"]

@@ -52,7 +52,7 @@ def test_two_processes_predict_what_one_does(made, photos, tmp_path):
     for name, job in zip(output, jobs, strict=True):
         said, _ = job.communicate(timeout=240)
         assert job.returncode == 0, said
-        assert said.count("Scene graphs of 9 of 10 images written") == 1, "each image once, said by one"
+        assert said.count("Scene graphs of 9 of 10 photos written") == 1, "each image once, said by one"
         assert said.count("skipped: broken.jpg") == 1
         output[name] = {
             path.name: path.read_bytes()
