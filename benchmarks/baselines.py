@@ -1,0 +1,308 @@
+"""Baselines beside the agent, with its inputs, in one table: frequency priors, a classifier of pairs, message passing.
+
+    python create_graph.py --dataset vrd --annotations VRD --min_occurances 1 --num_validation 0 --output RUN
+    python benchmarks/baselines.py --graph RUN/graph.pickle --train_data RUN/data/data_samples/train_data.json \\
+        --test_data RUN/data/data_samples/test_data.json --detections VRD/detections_test.json \\
+        --entity_vectors VRD/objects_word2vec.npy --seeds 0 1 2 --output_dir baselines
+
+frequency: P(annotated with p | the two categories), counted over all ordered pairs of annotated objects, also those
+    that are not annotated (FREQ of Zellers et al., "Neural Motifs", CVPR 2018).
+frequency_overlap: the same over pairs whose boxes overlap; the others are not related (FREQ + OVERLAP).
+classifier: a fully connected network that sees a pair as the agent does, trained by cross-entropy on all pairs; three
+    of them, whose mean decides.
+classifier_damped: the same; what it says again of overlapping pairs has a tenth of its score (`pairs.damped`).
+message_passing: objects and pairs send each other messages (Xu et al., CVPR 2017), on the same inputs; one network.
+
+None of them walks: each looks at all pairs of an image. A triplet's score is the predicate's probability times the
+confidences of its two objects. Each is tested on detected boxes (--detections), on annotated boxes ("given boxes"), and
+asked for the predicate of every annotated pair ("predicate"). What it says is written as predictions.json,
+given_predictions.json and predicate_predictions.json: evaluation.py scores and compares them by both protocols.
+
+--agent FOLDER ... adds a row for the agent (what `main.py --test` wrote, one folder a seed) and how far it is above
+each baseline, with a paired 95 % interval over images. Rows are means over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.pair_networks import (
+    Encoder,
+    Members,
+    MessagePassing,
+    PairClassifier,
+    Training,
+    probabilities,
+    train,
+)
+from benchmarks.pairs import all_pairs, annotated_rows, damped, labels, predictions
+from boxes import iou
+from engine.parts import entity_vectors, open_detections
+from evaluation import GroundTruth, ground_truth_arrays, task_counts, train_triplets
+from files.io import InputError, reports_input_errors, write_json
+from files.predictions import PhrasesOfImages, prediction_scenes, read_predictions
+from files.splits import Split
+from metrics.figures import RESAMPLES, Counts, difference, figures
+from metrics.sgg import one_predicate_a_pair
+from scenes.scene import DetectedInstances, SceneSet
+from semantic_graph import SemanticActionGraph
+
+METHODS = ("frequency", "frequency_overlap", "classifier", "classifier_damped", "message_passing")
+LEARNED = {"classifier": "classifier", "classifier_damped": "classifier", "message_passing": "message_passing"}
+FILES = {"": "predictions.json", "given": "given_predictions.json", "predicate": "predicate_predictions.json"}
+
+
+@dataclass
+class World:
+    """Pairs to learn from and to be tested on. tested: name of the file -> all pairs."""
+
+    graph: SemanticActionGraph
+    records: Split
+    pairs: np.ndarray
+    right: np.ndarray  # (n, P) bool, the labels
+    tested: dict[str, np.ndarray]
+    annotated: np.ndarray  # rows of the pairs of annotated boxes that are annotated
+
+
+def frequencies(world: World, overlap: bool) -> Callable[[np.ndarray], np.ndarray]:
+    """P(p annotated | the two categories), counted over all training pairs: pairs (n,) -> (n, P).
+
+    One pair that is as the average of all pairs is added to each two categories, so that one pair seen is no certainty.
+    overlap: counted over pairs whose boxes overlap; the others are not related at all.
+    """
+
+    def touching(pairs: np.ndarray) -> np.ndarray:
+        return iou(pairs["subject_box"], pairs["object_box"]) > 0 if overlap else np.ones(len(pairs), dtype=bool)
+
+    def key(pairs: np.ndarray) -> np.ndarray:
+        return pairs["subject_category"].astype(np.int64) * len(world.graph.entities) + pairs["object_category"]
+
+    counted = touching(world.pairs)
+    average = world.right[counted].sum(axis=0) / max(counted.sum(), 1)
+    seen, number = np.unique(key(world.pairs[counted]), return_inverse=True)
+    table = np.zeros((len(seen) + 1, len(average))) + average  # the last row: categories never seen together
+    np.add.at(table, number, world.right[counted])
+    table[:-1] /= 1 + np.bincount(number, minlength=len(seen))[:, None]
+    seen = np.append(seen, np.iinfo(np.int64).max)
+
+    def probability(pairs: np.ndarray) -> np.ndarray:
+        place = np.searchsorted(seen, key(pairs))
+        chance = table[np.where(seen[place] == key(pairs), place, -1)]
+        return np.where(touching(pairs)[:, None], chance, 0)
+
+    return probability
+
+
+def learned(method: str, world: World, options: argparse.Namespace, encoders: dict[str, Encoder], seed: int):
+    """Train a network: -> a function (file, pairs) -> (n, P) probabilities."""
+    torch.manual_seed(seed)
+    vectors = entity_vectors(options.entity_vectors, world.graph)
+    width, num_predicates = encoders["train"].width, len(world.graph.predicates)
+    if method == "classifier":
+        members = [PairClassifier(vectors, width, num_predicates) for _ in range(options.num_members)]
+    else:
+        members = [MessagePassing(vectors, encoders["train"], num_predicates)]
+    network = Members(members)
+    start = time.perf_counter()
+    training = Training(passes=options.passes, seed=seed)
+    network = train(network, encoders["train"], world.pairs, world.right, world.graph, training)
+    print(f"{method}, seed {seed}: learned in {time.perf_counter() - start:.0f} s", flush=True)
+    return lambda file, pairs: probabilities(network, encoders[file or "detected"], pairs, num_predicates)
+
+
+def write_predictions(
+    folder: Path, world: World, probability: Callable[[str, np.ndarray], np.ndarray], damp: bool = False
+) -> None:
+    """What a method says of every file of FILES that it is tested for."""
+    for file, pairs in world.tested.items():
+        chance = probability(file, pairs)
+        score = chance * pairs["confidence"][:, None]
+        if file == "given":
+            rows = world.annotated
+            of_pairs = predictions(pairs[rows], score[rows], world.records, world.graph, own_choice=True)
+            write_json(folder / FILES["predicate"], of_pairs)
+        score = damped(pairs, score) if damp else score
+        write_json(folder / FILES[file], predictions(pairs, score, world.records, world.graph))
+
+
+def columns(folders: Sequence[Path], truth: GroundTruth) -> dict[str, Counts]:
+    """What the files of each folder find by VRD's protocol, one folder a seed: column of the table -> mean counts."""
+    seeds: list[dict[str, Counts]] = []
+    for folder in folders:
+        found: dict[str, Counts] = {}
+        for file, name in FILES.items():
+            path = folder / name
+            if not path.exists():
+                continue
+            said = prediction_scenes(read_predictions(path), truth.images, truth.vocabulary, str(path))
+            tasks = task_counts(said, truth)
+            if file == "predicate":
+                found["predicate"] = tasks["relationship"]
+            elif file == "given":
+                found["given boxes"] = tasks["relationship"]
+            else:
+                own = said.relationships[one_predicate_a_pair(said.relationships)]
+                found["relationship"] = tasks["relationship"]
+                found["relationship, k = 1"] = task_counts(PhrasesOfImages(own, said.attributes), truth)["relationship"]
+                found["phrase"] = tasks["phrase"]
+                found["zero-shot"] = tasks["zero_shot_relationship"]
+        seeds.append(found)
+    if not seeds or not seeds[0]:
+        raise InputError(f"{', '.join(map(str, folders))}: no predictions; give folders that main.py --test wrote")
+    return {
+        column: replace(
+            counts, found={n: np.mean([seed[column].found[n] for seed in seeds], axis=0) for n in counts.found}
+        )
+        for column, counts in seeds[0].items()
+    }
+
+
+def markdown(rows: dict[str, dict[str, Counts]], measure: str) -> list[str]:
+    """A table of recall or mean recall at 50 / 100, each with half its 95 % interval."""
+    names = list(dict.fromkeys(column for row in rows.values() for column in row))
+    lines = [f"| {measure.replace('_', ' ')} | {' | '.join(names)} |", "| --- " * (len(names) + 1) + "|"]
+    for method, row in rows.items():
+        cells = []
+        for name in names:
+            if name not in row:
+                cells.append("")
+                continue
+            result = figures(row[name], RESAMPLES)
+            parts = []
+            for n in ("50", "100"):
+                low, high = result[f"{measure}_interval"][n]
+                parts.append(f"{result[measure][n]:.1f} ± {(high - low) / 2:.1f}")
+            cells.append(parts[0] if parts[0] == parts[1] else " / ".join(parts))
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return lines
+
+
+def differences(agent: dict[str, Counts], rows: dict[str, dict[str, Counts]]) -> tuple[list[str], dict[str, Any]]:
+    """The agent less each baseline, with paired 95 % intervals: a table, and the numbers."""
+    names = list(agent)
+    lines = [f"| agent less | {' | '.join(names)} |", "| --- " * (len(names) + 1) + "|"]
+    numbers: dict[str, Any] = {}
+    for method, row in rows.items():
+        numbers[method] = {name: difference(agent[name], row[name]) for name in names if name in row}
+        cells = []
+        for name in names:
+            result = numbers[method].get(name)
+            parts = []
+            for n in ("50", "100") if result else ():
+                low, high = result["recall_interval"][n]
+                parts.append(f"{result['recall'][n]:+.2f} [{low:+.2f}, {high:+.2f}]")
+            cells.append(" / ".join(dict.fromkeys(parts)))
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return lines, numbers
+
+
+def make_world(options: argparse.Namespace) -> tuple[World, dict[str, SceneSet]]:
+    """Read graph, splits and detections."""
+    graph = SemanticActionGraph.load(options.graph)
+    records = Split(options.test_data)
+    scenes = {"train": SceneSet(Split(options.train_data), graph), "given": SceneSet(records, graph)}
+    if options.detections:
+        detected = DetectedInstances(
+            open_detections(options.detections, graph), graph, options.object_detection_threshold, ambiguity_aware=False
+        )
+        scenes["detected"] = SceneSet(records, graph, detected)
+    pairs = all_pairs(scenes["train"])
+    right = labels(pairs, scenes["train"], len(graph.predicates))
+    if not right.any():
+        raise InputError(f"{options.train_data}: has no relationship of the graph's words to learn from; check --graph")
+    tested = {"given": all_pairs(scenes["given"])}
+    if options.detections:
+        tested[""] = all_pairs(scenes["detected"])
+    return World(graph, records, pairs, right, tested, annotated_rows(tested["given"], scenes["given"])), scenes
+
+
+def run(options: argparse.Namespace) -> None:
+    """Make what is not there yet, score everything, print and write the tables."""
+    output = Path(options.output_dir)
+    world, scenes = make_world(options)
+    encoders = {name: Encoder() for name in scenes}
+    folders: dict[str, list[Path]] = {}
+    for seed in options.seeds:
+        networks: dict[str, Callable[[str, np.ndarray], np.ndarray]] = {}
+        for method in options.methods:
+            folder = output / method / f"seed_{seed}" if method in LEARNED else output / method
+            folders.setdefault(method, [])
+            if folder in folders[method]:
+                continue
+            folders[method].append(folder)
+            if all((folder / FILES[file]).exists() for file in world.tested):
+                print(f"{method}: {folder} is there; remove it to make it again.")
+                continue
+            if method in LEARNED:
+                kind = LEARNED[method]
+                if kind not in networks:
+                    networks[kind] = learned(kind, world, options, encoders, seed)
+                write_predictions(folder, world, networks[kind], damp=method.endswith("damped"))
+            else:
+                chances = frequencies(world, overlap=method.endswith("overlap"))
+                write_predictions(folder, world, lambda _, pairs, chances=chances: chances(pairs))
+    truth = ground_truth_arrays(world.records, train_triplets(Split(options.train_data)))
+    rows = {method: columns(found, truth) for method, found in folders.items()}
+    baselines = dict(rows)
+    lines: list[str] = []
+    results: dict[str, Any] = {"options": vars(options)}
+    if options.agent:
+        rows["agent"] = columns([Path(folder) for folder in options.agent], truth)
+    for measure in ("recall", "mean_recall"):
+        lines += [*markdown(rows, measure), ""]
+    if options.agent:
+        table, results["differences"] = differences(rows["agent"], baselines)
+        lines += [*table, ""]
+    results["methods"] = {
+        method: {name: figures(counts, RESAMPLES) for name, counts in row.items()} for method, row in rows.items()
+    }
+    print("\n".join(lines))
+    write_json(output / "results.json", results, indent=2)
+    (output / "table.md").write_text("\n".join(lines), encoding="utf-8")
+    print(
+        f"Per cent at 50 / 100 ± half the 95 % interval over {len(world.records)} images, mean of {len(options.seeds)} "
+        f"seeds; learned from {len(world.pairs)} pairs ({world.right.any(axis=1).mean():.0%} annotated). "
+        f"Written to {output / 'results.json'} and {output / 'table.md'}."
+    )
+
+
+@reports_input_errors
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description="Baselines beside the agent, with its inputs, in one table.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="which to run")
+    parser.add_argument("--graph", default="graph.pickle", help="its words are predicted; made by create_graph.py")
+    parser.add_argument("--train_data", default="data/data_samples/train_data.json", help="the split to learn from")
+    parser.add_argument("--test_data", default="data/data_samples/test_data.json", help="the split to score against")
+    parser.add_argument("--detections", metavar="FILE", help="detected boxes of the test images")
+    parser.add_argument("--object_detection_threshold", type=float, default=0.005, help="least confidence of a box")
+    parser.add_argument("--entity_vectors", metavar="FILE", help=".npy, a row for each category; else they are learned")
+    parser.add_argument(
+        "--agent", nargs="+", metavar="FOLDER", help="what main.py --test wrote, a folder for each seed"
+    )
+    parser.add_argument(
+        "--num_members", type=int, default=3, help="of the classifier, whose mean decides, as the agent's"
+    )
+    parser.add_argument("--passes", type=float, default=8, help="how often every pair is learned from")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the first weights, the order, the jitter")
+    parser.add_argument("--output_dir", default="baselines", help="where everything is written")
+    run(parser.parse_args(argv))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
