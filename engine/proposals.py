@@ -15,6 +15,7 @@ import torch
 from engine import distributed as ranks
 from engine.parts import Parts, open_detections
 from faster_rcnn import Detector, load_detector
+from faster_rcnn.coco import default_detector
 from faster_rcnn.detect import AMBIGUITY_MARGIN, detect_to_file, image_items, to_device
 from files.box_checks import BoxCheck, names_in
 from files.detections import Detections, DetectionsFile
@@ -30,14 +31,20 @@ IMAGES_AT_ONCE = 4  # through the detector
 
 
 def make_detector(arguments: argparse.Namespace, device: torch.device) -> Detector:
-    """The detector of --detector and --detector_weights. Raises InputError when neither is given, or it cannot load."""
-    if arguments.detector is None and arguments.detector_weights is None:
-        raise InputError(
-            "say which detector finds the boxes: --detector_weights FILE (python -m faster_rcnn.train writes one), "
-            "or --detector fasterrcnn_resnet50_fpn_v2 (COCO's classes); or give the boxes with --detections FILE"
-        )
+    """The detector of --detector and --detector_weights; --predict has torchvision's COCO detector without them.
+
+    Raises InputError when there is none, or it cannot load.
+    """
+    name = arguments.detector
+    if name is None and arguments.detector_weights is None:
+        if not arguments.predict:
+            raise InputError(
+                "no detector given: pass --detector_weights FILE (python -m faster_rcnn.train writes one), "
+                "--detector fasterrcnn_resnet50_fpn_v2 (COCO's classes), or the boxes with --detections FILE"
+            )
+        name = default_detector(device)
     try:
-        return to_device(load_detector(arguments.detector, arguments.detector_weights), str(device)).eval()
+        return to_device(load_detector(name, arguments.detector_weights), str(device)).eval()
     except InputError as error:
         raise InputError(str(error).replace("--weights", "--detector_weights")) from None
 

@@ -19,6 +19,8 @@ from files.detections import Detections
 
 COCO_WEIGHTS = {
     "fasterrcnn_resnet50_fpn_v2": faster_rcnn.FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1,
+    "fasterrcnn_resnet50_fpn": faster_rcnn.FasterRCNN_ResNet50_FPN_Weights.COCO_V1,
+    "fasterrcnn_mobilenet_v3_large_fpn": faster_rcnn.FasterRCNN_MobileNet_V3_Large_FPN_Weights.COCO_V1,
     "fasterrcnn_mobilenet_v3_large_320_fpn": faster_rcnn.FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1,
 }
 # The columns of COCO's scores, background first; some numbers were never given to a category.
@@ -27,6 +29,8 @@ COCO_COLUMNS = COCO_WEIGHTS["fasterrcnn_resnet50_fpn_v2"].meta["categories"]
 # Parts of the backbone that keep their ImageNet weights, as torchvision's own training scripts leave them.
 _FROZEN_PREFIXES = {
     "fasterrcnn_resnet50_fpn_v2": ("conv1.", "bn1.", "layer1."),
+    "fasterrcnn_resnet50_fpn": ("conv1.", "bn1.", "layer1."),
+    "fasterrcnn_mobilenet_v3_large_fpn": tuple(f"{i}." for i in range(7)),
     "fasterrcnn_mobilenet_v3_large_320_fpn": tuple(f"{i}." for i in range(7)),
     "fasterrcnn_efficientnet_lite0": ("_conv_stem.", "_bn0.", *(f"_blocks.{i}." for i in range(5))),
 }
@@ -133,6 +137,12 @@ class TorchvisionDetector(nn.Module):
         for name, parameter in self.model.backbone.body.named_parameters():
             if name.startswith(_FROZEN_PREFIXES[self.name]):
                 parameter.requires_grad_(False)
+
+    def without_epsilon(self) -> None:
+        """The norms of the first ResNet-50 detector were frozen without an epsilon, and its weights go with that."""
+        for module in self.model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = 0.0
 
     def train(self, mode: bool = True) -> TorchvisionDetector:
         super().train(mode)

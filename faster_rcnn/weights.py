@@ -7,6 +7,7 @@ A torch file holds {"detector": name, "classes": [names] or None for COCO's, "st
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import torch
 import torchvision
 from torch import nn
 
+from faster_rcnn.coco import plain_state_dict, recognised, weights_file
 from faster_rcnn.torchvision_detectors import COCO_WEIGHTS, TORCHVISION_DETECTORS, TorchvisionDetector
 from faster_rcnn.vgg16 import BGR_MEAN, VOC_CLASSES, VGG16FasterRCNN
 from files.io import InputError, atomic_write, read_bytes
@@ -80,7 +82,8 @@ def _read_torch_file(path: str | Path, cure: str) -> object:
     if not Path(path).is_file():
         read_bytes(path, cure)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # torchvision's script keeps its arguments so
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # a damaged file can make torch.load raise almost anything
         raise InputError(f"{path}: is not a PyTorch file of plain tensors, or is damaged; {cure}") from None
 
@@ -108,8 +111,9 @@ def save_detector(detector: Detector, path: str | Path) -> None:
 def load_detector(name: str | None = None, path: str | Path | None = None) -> Detector:
     """A trained detector, on the CPU.
 
-    path: a file of `save_detector` (its name and classes are in it), the published VGG-16 file, or a
-    state dict of torchvision with COCO's classes (needs `name`). None: torchvision downloads its COCO weights.
+    path: a file of `save_detector` (its name and classes are in it), the published VGG-16 file, or what torchvision's
+    scripts write: COCO's classes, or your own, which are then called "1", "2", ... (a class map says what they are).
+    None: torchvision's COCO weights of `name`, downloaded on first use.
     Raises InputError when there is no such file, it does not fit, or nothing can be downloaded.
     """
     if path is not None and Path(path).suffix.lower() in HDF5_ENDINGS:
@@ -118,15 +122,7 @@ def load_detector(name: str | None = None, path: str | Path | None = None) -> De
     if path is None:
         if name not in COCO_WEIGHTS:
             raise InputError(f"detector {name}: torchvision has no weights for it; give a file with --weights")
-        detector = TorchvisionDetector(name)
-        try:
-            tensors = COCO_WEIGHTS[name].get_state_dict(progress=False)
-        except (OSError, RuntimeError) as error:
-            raise InputError(
-                f"{name}: its weights cannot be downloaded ({error}); give a file with --weights"
-            ) from None
-        _load_tensors(detector.model, tensors, f"torchvision's weights of {name}")
-        return detector
+        path = weights_file(name)
     content = _read_torch_file(path, "give a file that `python -m faster_rcnn.train` or torchvision wrote")
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: does not hold a detector; give what `python -m faster_rcnn.train` wrote")
@@ -141,12 +137,14 @@ def load_detector(name: str | None = None, path: str | Path | None = None) -> De
         detector = TorchvisionDetector(known, classes)
         _load_tensors(detector.model, content["state_dict"], path)
         return detector
-    if not content or not all(isinstance(tensor, torch.Tensor) for tensor in content.values()):
+    tensors = plain_state_dict(content)
+    if tensors is None:
         raise InputError(f"{path}: does not hold a detector; give what `python -m faster_rcnn.train` wrote")
-    if name not in COCO_WEIGHTS:
-        raise InputError(f"{path}: does not say which detector it is for; name it with --detector")
-    detector = TorchvisionDetector(name)
-    _load_tensors(detector.model, content, path)
+    name, classes = recognised(tensors, name, path)
+    detector = TorchvisionDetector(name, classes)
+    if name == "fasterrcnn_resnet50_fpn" and "backbone.body.bn1.num_batches_tracked" not in tensors:
+        detector.without_epsilon()
+    _load_tensors(detector.model, tensors, path)
     return detector
 
 
@@ -189,6 +187,8 @@ def _download_backbone(name: str) -> Mapping[str, torch.Tensor]:
     weights = {
         "vgg16": torchvision.models.VGG16_Weights.IMAGENET1K_V1,
         "fasterrcnn_resnet50_fpn_v2": torchvision.models.ResNet50_Weights.IMAGENET1K_V1,
+        "fasterrcnn_resnet50_fpn": torchvision.models.ResNet50_Weights.IMAGENET1K_V1,
+        "fasterrcnn_mobilenet_v3_large_fpn": torchvision.models.MobileNet_V3_Large_Weights.IMAGENET1K_V1,
         "fasterrcnn_mobilenet_v3_large_320_fpn": torchvision.models.MobileNet_V3_Large_Weights.IMAGENET1K_V1,
     }[name]
     try:
