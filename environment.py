@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from boxes import CONTEXT, pair_context
 from scenes.scene import Scene, SceneSet
@@ -384,21 +385,22 @@ class SceneGraphEnvironment:
 
     # ---- checkpoints
 
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """Everything that changes, as arrays; `load_state_dict` goes on from there bit for bit."""
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Everything that changes, as tensors; `load_state_dict` continues from there bit for bit."""
         names = [*self._shapes(**self.sizes), *_SLOT_ARRAYS]
         lengths = np.array([len(queue) for queue in self.queues], dtype=np.int64)
-        return {name: getattr(self, name).copy() for name in names} | {
+        arrays = {name: getattr(self, name).copy() for name in names} | {
             "queue_lengths": lengths,
             "queues": np.concatenate(self.queues),
             "sizes": np.array([self.sizes[key] for key in "nkmtr"]),
         }
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
-    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         self.sizes = dict(zip("nkmtr", state["sizes"].tolist(), strict=True))
         for name in [*self._shapes(**self.sizes), *_SLOT_ARRAYS]:
-            setattr(self, name, state[name].copy())
-        self.queues = np.split(state["queues"], np.cumsum(state["queue_lengths"])[:-1])
+            setattr(self, name, state[name].numpy().copy())
+        self.queues = np.split(state["queues"].numpy(), np.cumsum(state["queue_lengths"].numpy())[:-1])
 
 
 _SLOT_ARRAYS = (

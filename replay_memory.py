@@ -7,6 +7,7 @@ A transition keeps what its two states are made of (`environment.state_dtype`), 
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 
 def transition_dtype(state: np.dtype) -> np.dtype:
@@ -66,14 +67,15 @@ class ReplayMemory:
         annotated = transitions["state"]["predicates_right"].any(axis=-1)
         return np.where(annotated, self.preference, 1.0)
 
-    def state_dict(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, torch.Tensor]:
         """The used part of the memory, as bytes, and the counts."""
         used = self.memory[:, : int(min(self.added.max(initial=0), self.share))]
-        return {"memory": np.frombuffer(used.tobytes(), dtype=np.uint8), "added": self.added.copy()}
+        memory = torch.frombuffer(bytearray(used.tobytes()), dtype=torch.uint8) if used.size else torch.zeros(0).byte()
+        return {"memory": memory, "added": torch.from_numpy(self.added.copy())}
 
-    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        self.added = state["added"].copy()
-        used = np.frombuffer(state["memory"].tobytes(), dtype=self.dtype).reshape(len(self.added), -1)
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        self.added = state["added"].numpy().copy()
+        used = np.frombuffer(state["memory"].numpy().tobytes(), dtype=self.dtype).reshape(len(self.added), -1)
         self.memory[:, : used.shape[1]] = used
         there = np.arange(used.shape[1]) < self.added[:, None]
         self.weights[:, : used.shape[1]] = np.where(there, self._weigh(used), 0)

@@ -17,7 +17,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from files.io import InputError, read_bytes, read_plain_pickle, write_plain_pickle
+from files.io import InputError, read_bytes
+from files.pickles import read_plain_pickle, write_plain_pickle
 
 FORMAT = "semantic action graph 1"
 CURE = "make it with create_graph.py"

@@ -14,7 +14,8 @@ import torch
 from action_sets import ActionSetMaker
 from engine import distributed as ranks
 from environment import Rules
-from files.checkpoints import load_checkpoint
+from files.arrays import as_float32, read_array
+from files.checkpoints import load_checkpoint, load_parameters
 from files.detections import DetectionsFile, read_detections
 from files.images import find_image
 from files.io import InputError
@@ -121,15 +122,15 @@ def entity_vectors(path: str | None, graph: SemanticActionGraph) -> np.ndarray:
     """(C, d) float32 vectors of the entities, all of one length, from a .npy of one row a category."""
     if path is None:
         return np.zeros((len(graph.entities), 0), dtype=np.float32)
-    try:
-        vectors = np.load(path, allow_pickle=False).astype(np.float32)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check --entity_vectors") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: is not a .npy file of numbers ({error}); check --entity_vectors") from None
+    vectors = as_float32(read_array(path, "check --entity_vectors"), path, "check --entity_vectors")
     names = graph.annotation_categories or graph.entities
     if vectors.ndim != 2 or len(vectors) != len(names):
         raise InputError(f"{path}: has shape {vectors.shape}, wanted ({len(names)}, d): one row for each category")
+    missing = [name for name in graph.entities if name not in names]
+    if missing:
+        raise InputError(
+            f"the graph's annotation categories lack {missing[0]!r}; make the graph again with create_graph.py"
+        )
     vectors = vectors[[names.index(name) for name in graph.entities]]
     return VECTOR_NORM * vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
@@ -275,10 +276,7 @@ def needed_checkpoint(arguments: Any) -> Path:
 
 def read_agent(path: Path) -> dict[str, Any]:
     """A checkpoint with what --test and --predict need. Raises InputError when it is another kind of checkpoint."""
-    saved = load_checkpoint(path)
-    if not {"arguments", "description", "network"} <= saved.keys():
-        raise InputError(f"{path}: holds no agent; give best.pt or last.pt of main.py --train")
-    return saved
+    return load_checkpoint(path, {"arguments": dict, "description": dict, "network": dict})
 
 
 def checkpoint_defaults(arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
@@ -295,7 +293,8 @@ def checkpoint_defaults(arguments: argparse.Namespace, path: Path) -> dict[str, 
 
 def trained_network(parts: Parts, saved: dict[str, Any]) -> QNetwork:
     """The network of a checkpoint. Raises InputError when it was trained for something else."""
-    check_description(parts, saved["description"], find_checkpoint(parts.arguments))
+    path = find_checkpoint(parts.arguments)
+    check_description(parts, saved["description"], path)
     network = empty_network(parts)
-    network.load_state_dict(saved["network"])
+    load_parameters(network, saved["network"], path, "train again, or give another --checkpoint")
     return network.to(parts.device).eval()

@@ -15,7 +15,7 @@ from engine.proposals import detections_of_split
 from engine.results import graphs, score
 from engine.walk import BEST, Findings, Policy, best, merge, own_choices, walk_over
 from evaluation import format_table, train_triplets
-from files.io import write_json
+from files.io import text_table, write_json
 from files.scene_graphs import predictions_from_graphs, write_image_states
 from files.splits import Split
 from scenes.scene import SceneSet
@@ -174,6 +174,4 @@ def comparison(tasks: dict[str, dict[str, Any]]) -> str:
             rows.append(
                 [title, *(f"{results[task]['recall'][n]:.2f}" for results in tasks.values() for n in ("50", "100"))]
             )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    return text_table(rows)

@@ -19,13 +19,17 @@ from engine.proposals import detections_of_split
 from engine.results import graphs, score
 from engine.walk import Findings, merge, walk_over
 from environment import SceneGraphEnvironment
-from files.checkpoints import load_checkpoint, save_checkpoint
+from files.checkpoints import clear_load_errors, load_checkpoint, load_parameters, save_checkpoint
 from files.io import InputError
 from files.scene_graphs import write_image_states
 from files.splits import Split
 from q_learning import Learner, LearningOptions, epsilon_at, make_optimizer
 from replay_memory import ReplayMemory
 
+RESUMED = {
+    "arguments": dict, "description": dict, "network": dict, "target": dict, "optimizer": dict, "loops": list,
+    "rows": list, "best": float, "within_epoch": bool,
+}  # fmt: skip
 SECOND_CTRL_C = 2.0  # seconds after the first from which it ends the run at once
 
 
@@ -104,7 +108,7 @@ class TrainingRun:
         path = self.output / "last.pt"
         if not path.exists():
             raise InputError(f"{path}: no such file, so there is nothing to resume; drop --resume")
-        saved = load_checkpoint(path)
+        saved = load_checkpoint(path, RESUMED)
         check_description(self.parts, saved["description"], path)
         now = vars(self.parts.arguments)
         changed = [key for key, value in saved["arguments"].items() if now.get(key) != value]
@@ -113,11 +117,12 @@ class TrainingRun:
             raise InputError(f"{path}: was trained with {names}; resume with the same flags")
         if len(saved["loops"]) != ranks.world_size():
             raise InputError(f"{path}: was trained by {len(saved['loops'])} processes; resume with as many")
-        self.learner.agent.network.load_state_dict(saved["network"])
-        self.learner.target_network.load_state_dict(saved["target"])
-        self.learner.optimizer.load_state_dict(saved["optimizer"])
-        self.loop.load_state_dict(saved["loops"][ranks.rank()])
-        self.log.rows, self.best, self.within_epoch = saved["rows"], saved["best"], saved["within_epoch"]
+        with clear_load_errors(path, "start again without --resume"):
+            load_parameters(self.learner.agent.network, saved["network"], path)
+            load_parameters(self.learner.target_network, saved["target"], path)
+            self.learner.optimizer.load_state_dict(saved["optimizer"])
+            self.loop.load_state_dict(saved["loops"][ranks.rank()])
+            self.log.rows, self.best, self.within_epoch = saved["rows"], saved["best"], saved["within_epoch"]
         if ranks.rank() == 0:
             done, wanted = self.loop.epoch, self.parts.arguments.num_epochs
             if done >= wanted:

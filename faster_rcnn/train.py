@@ -22,8 +22,9 @@ from faster_rcnn.average_precision import mean_average_precision
 from faster_rcnn.candidates import is_too_thin
 from faster_rcnn.detect import default_device, to_device
 from faster_rcnn.weights import load_backbone
+from files.checkpoints import clear_load_errors, load_parameters, read_tensors, write_tensors
 from files.images import find_image, load_image
-from files.io import InputError, atomic_write, check_writable, reports_input_errors
+from files.io import InputError, check_writable, reports_input_errors
 from files.splits import Split
 from semantic_graph import SemanticActionGraph
 
@@ -192,24 +193,18 @@ def make_schedule(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.l
 
 def load_checkpoint(path: Path, settings: dict, detector: Detector, optimizer, schedule) -> tuple[int, float]:
     """Continue from `path`: the epochs done and the best mAP so far. Raises InputError when it does not fit."""
-    if not path.is_file():
-        raise InputError(f"{path}: there is no checkpoint to resume from; leave --resume out")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    cure = "leave --resume out"
+    checkpoint = read_tensors(path, cure, what="a checkpoint of faster_rcnn.train")
+    with clear_load_errors(path, cure):
         differs = [key for key in settings if checkpoint["settings"].get(key) != settings[key]]
         if differs:
             raise InputError(
                 f"{path}: was made with another {', '.join(differs)}; give the same, or leave --resume out"
             )
-        detector.load_state_dict(checkpoint["detector"])
+        load_parameters(detector, checkpoint["detector"], path, cure)
         optimizer.load_state_dict(checkpoint["optimizer"])
         schedule.load_state_dict(checkpoint["schedule"])
         return checkpoint["epoch"], checkpoint["best"]
-    except InputError:
-        raise
-    except Exception as error:  # a damaged file can make torch.load raise almost anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: is not a checkpoint ({reason}); leave --resume out") from None
 
 
 def train(
@@ -253,8 +248,7 @@ def train(
             save_detector(detector, output)
         state = {"detector": detector.state_dict(), "optimizer": optimizer.state_dict()}
         state |= {"schedule": schedule.state_dict(), "settings": settings, "epoch": epoch, "best": best}
-        with atomic_write(checkpoint) as file:
-            torch.save(state, file)
+        write_tensors(checkpoint, state)
         minutes = (time.monotonic() - start) / 60
         print(f"{title}: loss {loss:.3f}, mAP@0.5 {score:.3f}, {minutes:.1f} min", flush=True)
     return best

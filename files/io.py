@@ -1,4 +1,4 @@
-"""Reading and writing files: clear errors, atomic writes, pickles that cannot run code.
+"""Reading and writing files: clear errors, atomic writes, names that are safe.
 
 Everything above this layer reports bad input as `InputError`: one line that names
 the file, the item and the cure. The scripts print it and exit with status 2.
@@ -10,14 +10,13 @@ import codecs
 import contextlib
 import errno
 import functools
-import io
+import hashlib
 import json
 import os
-import pickle
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -50,14 +49,51 @@ def reports_input_errors(main: Callable[..., int | None]) -> Callable[..., int |
 
 def read_bytes(path: str | Path, cure: str = "check the path") -> bytes:
     """The file's bytes. Raises InputError when it is missing, a folder or unreadable."""
-    try:
+    with clear_read_errors(path, cure):
         return Path(path).read_bytes()
+
+
+def file_stamp(path: str | Path) -> bytes:
+    """16 bytes that are others when the file is another one, or was written to; b"" when there is none.
+
+    Of its size, its inode and the times of both; the time of the inode's change is set by the system alone.
+    """
+    try:
+        stat = os.stat(path)
+    except (OSError, ValueError):
+        return b""
+    numbers = (stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
+    return hashlib.blake2b(repr(numbers).encode(), digest_size=16).digest()
+
+
+@contextlib.contextmanager
+def clear_read_errors(path: str | Path, cure: str = "check the path") -> Iterator[None]:
+    """What goes wrong when `path` is opened and read in the block is raised as InputError."""
+    try:
+        yield
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {cure}") from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder, not a file; {cure}") from None
+    except ValueError as error:
+        if "null" not in str(error):
+            raise
+        raise InputError(f"{str(path)!r}: is not the name of a file; {cure}") from None
+    except MemoryError:
+        raise InputError(f"{path}: does not fit into memory; {cure}") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); {cure}") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); {cure}") from None
+
+
+def check_is_file(path: str | Path, cure: str = "check the path") -> None:
+    """Raise InputError unless `path` is a regular file that can be opened; a pipe would be waited for."""
+    with clear_read_errors(path, cure):
+        if not os.path.isfile(path):
+            os.stat(path)
+            if os.path.isdir(path):
+                raise IsADirectoryError
+            raise InputError(f"{path}: is not a regular file; {cure}")
+        open(path, "rb").close()
 
 
 def read_json(path: str | Path, type: Any = Any, cure: str = "check the path") -> Any:
@@ -148,39 +184,24 @@ def write_json(path: str | Path, value: Any, indent: int | None = None) -> None:
         file.write("\n")
 
 
-class _RefusingUnpickler(pickle.Unpickler):
-    """Builds dicts, lists, tuples, strings, numbers; refuses to look up any class or function."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("it asks for a persistent object")
-
-
-def read_plain_pickle(path: str | Path, cure: str = "check the path", encoding: str = "ASCII") -> Any:
-    """Read a pickle of plain dicts, lists, strings and numbers, and nothing else.
-
-    encoding: how Python 2's byte strings are decoded (`latin1` for the skip-thought options).
-    Raises InputError when the file is missing, damaged, or asks for anything else.
-    """
-    data = read_bytes(path, cure)
-    try:
-        return _RefusingUnpickler(io.BytesIO(data), encoding=encoding).load()
-    except Exception as error:  # a damaged pickle can raise almost anything
-        raise InputError(f"{path}: is not a pickle of plain data ({error}); it was not loaded") from None
-
-
-def write_plain_pickle(path: str | Path, value: Any) -> None:
-    """Write plain data as a pickle, atomically (protocol 4: the same value gives the same bytes)."""
-    with atomic_write(path) as file:
-        pickle.dump(value, file, protocol=4)
-
-
 def safe_file_name(name: str) -> str:
     """`name`, from data, as one file name: no separators, no `..`, never empty, at most 150 characters."""
     stem = re.sub(r"[^\w.\- ]", "_", name).strip(" .")[:150]
     return stem or "_"
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """A safe file name for each name, no two alike, on systems too where upper and lower case are one."""
+    taken: set[str] = set()
+    unique = []
+    for name in names:
+        stem = base = safe_file_name(name)[:140]
+        number = 2
+        while stem.casefold() in taken:
+            stem, number = f"{base}-{number}", number + 1
+        taken.add(stem.casefold())
+        unique.append(stem)
+    return unique
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:

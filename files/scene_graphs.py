@@ -28,7 +28,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from files.io import InputError, decode_json, read_bytes, read_plain_pickle, write_plain_pickle
+from files.io import InputError, decode_json, read_bytes
+from files.pickles import read_plain_pickle, write_plain_pickle
 from files.splits import MOST_OBJECTS, Coordinate, ImageRecord, Side
 
 Graph = dict[str, Any]

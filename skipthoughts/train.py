@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +18,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from files.io import InputError, atomic_write, read_bytes, reports_input_errors
+from files.checkpoints import clear_load_errors, load_parameters, read_tensors, write_tensors
+from files.io import InputError, reports_input_errors
 from skipthoughts import weights
 from skipthoughts.corpus import MAX_WORDS, Corpus, read_graphs, read_text
 from skipthoughts.encoder import load_encoder
@@ -60,15 +60,15 @@ def train(
     first_epoch, first_batch = 0, 0
     if resume and checkpoint.exists():
         state = _read_checkpoint(checkpoint, identity)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        first_epoch, first_batch = state["epoch"], state["batch"]
+        with clear_load_errors(checkpoint, "train without --resume"):
+            load_parameters(model, state["model"], checkpoint)
+            optimizer.load_state_dict(state["optimizer"])
+            first_epoch, first_batch = int(state["epoch"]), int(state["batch"])
 
     def save(epoch: int, batch: int) -> None:
         state = {"identity": identity, "epoch": epoch, "batch": batch}
         state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-        with atomic_write(checkpoint) as file:
-            torch.save(state, file)
+        write_tensors(checkpoint, state)
 
     for epoch in range(first_epoch, epochs):
         random = np.random.default_rng([settings.seed, epoch])  # an epoch's order depends on nothing before it
@@ -113,15 +113,11 @@ def _identity(corpus: Corpus, name: str, settings: Settings) -> str:
 
 
 def _read_checkpoint(path: Path, identity: str) -> dict:
-    try:
-        state = torch.load(io.BytesIO(read_bytes(path)), map_location="cpu", weights_only=True)
-        saved = state["identity"]
-    except InputError:
-        raise
-    except Exception as error:  # a damaged file can raise almost anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: is not a checkpoint ({reason}); delete it or train without --resume") from None
-    if saved != identity:
+    state = read_tensors(path, "delete it or train without --resume", what="a checkpoint of skipthoughts.train")
+    needed = {"identity", "epoch", "batch", "model", "optimizer"}
+    if not isinstance(state, dict) or not needed <= state.keys():
+        raise InputError(f"{path}: is not a checkpoint of skipthoughts.train; delete it or train without --resume")
+    if state["identity"] != identity:
         raise InputError(f"{path}: is of another text or of other settings; train without --resume")
     return state
 

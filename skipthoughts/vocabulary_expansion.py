@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from files.io import InputError
+from files.arrays import as_float32, read_array
+from files.io import InputError, check_is_file, read_bytes
 
 _BLOCK = 8192  # words at once
 
@@ -21,22 +22,23 @@ def read_word_vectors(path: str | Path) -> tuple[list[str], np.ndarray]:
     the file and the line when it is missing or malformed.
     """
     path = Path(path)
+    check_is_file(path)
     try:
         words, vectors = _read_array(path) if path.suffix == ".npy" else _read_text(path)
     except OSError as error:
         raise InputError(f"{error.filename or path}: cannot be read ({error.strerror}); check the path") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: its words are not UTF-8 text at byte {error.start}; need the text format") from None
-    except (ValueError, EOFError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: is not a list of word vectors: {error}") from None
     first = {word: row for row, word in reversed(list(enumerate(words))) if "_" not in word}
     rows = sorted(first.values())
-    return [words[row] for row in rows], vectors[rows].astype(np.float32, copy=False)
+    return [words[row] for row in rows], as_float32(vectors[rows], path, "remove that word")
 
 
 def _read_array(path: Path) -> tuple[list[str], np.ndarray]:
-    words = path.with_suffix(".txt").read_bytes().decode("utf-8").removesuffix("\n").split("\n")
-    vectors = np.load(path, mmap_mode="r")
+    words = read_bytes(path.with_suffix(".txt")).decode("utf-8").removesuffix("\n").split("\n")
+    vectors = read_array(path)
     if vectors.ndim != 2 or vectors.dtype.kind != "f" or len(vectors) != len(words):
         raise ValueError(f"{vectors.dtype} of shape {vectors.shape} for the {len(words)} words of the .txt file")
     return [word.strip() for word in words], vectors
@@ -53,7 +55,10 @@ def _read_text(path: Path) -> tuple[list[str], np.ndarray]:
             if dimension < 1 or len(fields) <= dimension:
                 raise ValueError(f"line {number} has {len(fields)} entries, not a word and {dimension} numbers")
             words.append(" ".join(fields[:-dimension]))  # some published words contain blanks
-            rows.append(np.array(fields[-dimension:], np.float32))
+            try:
+                rows.append(np.array(fields[-dimension:], np.float32))
+            except ValueError:
+                raise ValueError(f"line {number} has something else than numbers after its word") from None
             if len(rows) == _BLOCK:
                 blocks.append(np.stack(rows))
                 rows.clear()

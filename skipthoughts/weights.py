@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import io
 import pickle
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from files.io import InputError, atomic_write, read_bytes, read_plain_pickle
+from files.arrays import as_float32, read_archive
+from files.io import InputError, atomic_write, read_bytes
+from files.pickles import read_plain_pickle
 
 EOS, UNKNOWN = "<eos>", "UNK"
 MODELS = ("uni", "bi")
@@ -74,26 +75,25 @@ def read_parameters(directory: str | Path, model: str) -> dict[str, np.ndarray]:
     """
     path, directions = parameter_path(directory, model), ("encoder",) if model == "uni" else ("encoder", "encoder_r")
     options = read_plain_pickle(option_path(directory, model), encoding="latin1")
-    try:
-        size = {"w": int(options["dim_word"]), "d": int(options["dim"])}
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{option_path(directory, model)}: lacks the options dim and dim_word") from None
-    size["2"] = 2 * size["d"]
-    parameters = {}
-    try:
-        with np.load(path) as file:  # member by member: the decoders in it are larger than the encoder
-            for name, shape in ((f"{prefix}_{name}", _SHAPES[name]) for prefix in directions for name in _SHAPES):
-                if name not in file:
-                    raise InputError(f"{path}: lacks the parameter {name}; is it a {model}-skip model?")
-                parameters[name] = np.asarray(file[name], np.float32)
-                expected = tuple(size[side] for side in shape)
-                if parameters[name].shape != expected:
-                    raise InputError(
-                        f"{path}: {name} has the shape {parameters[name].shape}, its options make it {expected}; "
-                        "the .npz and its .pkl belong to different models"
-                    )
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: is not an .npz file of numbers ({error}); download it again") from None
+    given = {key: options.get(key) if isinstance(options, dict) else None for key in ("dim_word", "dim")}
+    for key, side in given.items():
+        if type(side) is not int or not 0 < side < 2**20:
+            raise InputError(f"{option_path(directory, model)}: its option {key} is {side!r}, not a number of columns")
+    size = {"w": given["dim_word"], "d": given["dim"], "2": 2 * given["dim"]}
+    shapes = {
+        f"{prefix}_{name}": tuple(size[side] for side in shape)
+        for prefix in directions
+        for name, shape in _SHAPES.items()
+    }
+    # Only these: the decoders in the file are larger than the encoder.
+    parameters = read_archive(path, list(shapes), f"is it a {model}-skip model? Download it again")
+    for name, shape in shapes.items():
+        if parameters[name].shape != shape:
+            raise InputError(
+                f"{path}: {name} has the shape {parameters[name].shape}, its options make it {shape}; "
+                "the .npz and its .pkl belong to different models"
+            )
+        parameters[name] = as_float32(parameters[name], path, "download it again")
     return parameters
 
 

@@ -68,7 +68,7 @@ def test_going_on_from_a_copy():
     env.assign([np.array([0, 3]), np.array([1, 2])])
     terminal(env)
     saved = env.state_dict()
-    kept = {name: array.copy() for name, array in saved.items()}
+    kept = {name: tensor.clone() for name, tensor in saved.items()}
     copy = SceneGraphEnvironment(scenes, 2, Rules())
     copy.load_state_dict(saved)
     while env.active.any():

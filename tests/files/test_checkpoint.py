@@ -1,9 +1,11 @@
 """Checkpoints: what goes in comes out; anything else is refused in one line; going on is as if never stopped."""
 
+import argparse
 import copy
 import itertools
 import os
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from tqdm import tqdm
 
 from engine.loop import TrainingLoop
 from environment import Rules, SceneGraphEnvironment
-from files.checkpoints import load_checkpoint, save_checkpoint
+from files.checkpoints import load_checkpoint, load_parameters, read_tensors, save_checkpoint
 from files.io import InputError
 from q_learning import Learner, LearningOptions, epsilon_at
 from replay_memory import ReplayMemory
@@ -40,8 +42,8 @@ def same(a, b):
     [
         {"a": 1, "b": [1.5, "x", None, True], "c": {"d": []}},
         {"tensor": torch.arange(6.0).view(2, 3), "half": torch.zeros(2, dtype=torch.bfloat16)},
-        {"flags": np.array([True, False]), "bytes": np.arange(5, dtype=np.uint8), "none": np.zeros((0, 3), np.float32)},
-        {"wide": np.array([2**60, -1]), "one": np.array(3.5), "turned": np.arange(6).reshape(2, 3).T},
+        {"flags": torch.tensor([True, False]), "bytes": torch.arange(5).byte(), "none": torch.zeros(0, 3)},
+        {"wide": torch.tensor([2**60, -1]), "one": torch.tensor(3.5), "turned": torch.arange(6).reshape(2, 3).T},
         {"optimizer": {"state": {0: {"square_avg": torch.ones(2)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}},
         {1: "number as a key"},
     ],
@@ -54,7 +56,7 @@ def test_what_goes_in_comes_out(tmp_path, value):
 
 
 def test_it_is_written_and_read_without_pickled_code(tmp_path):
-    save_checkpoint(tmp_path / "x.pt", {"a": np.ones(3)})
+    save_checkpoint(tmp_path / "x.pt", {"a": torch.ones(3)})
     assert torch.load(tmp_path / "x.pt", weights_only=True)["format"]
     torch.save({"format": "vrl checkpoint 1", "a": os.getcwd}, tmp_path / "evil.pt")
     with pytest.raises(InputError, match=r"evil\.pt: is not a checkpoint"):
@@ -100,7 +102,7 @@ def test_a_torch_file_of_something_else_is_one_line(tmp_path, content):
 
 def test_a_damaged_checkpoint_is_one_line(tmp_path):
     path = tmp_path / "last.pt"
-    save_checkpoint(path, {"a": torch.arange(3000.0), "b": np.arange(500)})
+    save_checkpoint(path, {"a": torch.arange(3000.0), "b": torch.arange(500)})
     whole = path.read_bytes()
     for length in (1, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
@@ -108,6 +110,138 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path):
             load_checkpoint(path)
         assert str(path) in str(error.value)
         assert "\n" not in str(error.value)
+
+
+def shared_lists(depth):
+    """Lists of ten times the same list: little to write, 10 ** depth to walk through."""
+    value = [1] * 10
+    for _ in range(depth):
+        value = [value] * 10
+    return value
+
+
+def itself():
+    value = []
+    value.append(value)
+    return value
+
+
+def nested(depth):
+    value = 0
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def tuples(depth):
+    value = ()
+    for _ in range(depth):
+        value = (value, value)
+    return value
+
+
+BITING = {
+    "lists that share": lambda: shared_lists(9),
+    "a list that holds itself": itself,
+    "lists within lists": lambda: nested(150),
+    "a key that is hashed through": lambda: {tuples(3): 1},
+    "a view of more than there is": lambda: torch.zeros(1).expand(10**9),
+    "sparse": lambda: torch.zeros(3, 3).to_sparse(),
+    "without numbers": lambda: torch.zeros(10**9, device="meta"),
+    "quantized": lambda: torch.quantize_per_tensor(torch.zeros(3), 0.1, 0, torch.qint8),
+    "bytes that are not there": lambda: bytearray(5),
+    "a set": lambda: {1, 2},
+    "a type": lambda: torch.float32,
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("what", BITING)
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_a_small_file_does_not_become_a_large_one(tmp_path, what, zipped):
+    torch.save({"a": BITING[what]()}, tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(InputError, match=r"x\.pt: is not a PyTorch file of tensors, or damaged \(.*\); get it again"):
+        read_tensors(tmp_path / "x.pt", "get it again")
+
+
+def test_the_arguments_of_torchvisions_script_are_read(tmp_path):
+    torch.save({"model": {"a": torch.ones(2)}, "args": argparse.Namespace(lr=0.1)}, tmp_path / "x.pt")
+    assert read_tensors(tmp_path / "x.pt", "")["args"].lr == 0.1
+    torch.save({"args": argparse.Namespace(a=shared_lists(9))}, tmp_path / "x.pt")
+    with pytest.raises(InputError, match="unfolds"):
+        read_tensors(tmp_path / "x.pt", "")
+
+
+def test_the_format_of_old_weights_is_read(tmp_path):
+    state = torch.nn.BatchNorm1d(3).state_dict() | {"half": torch.ones(2, 2).half().T}
+    torch.save(state, tmp_path / "x.pt", _use_new_zipfile_serialization=False)
+    assert same(dict(read_tensors(tmp_path / "x.pt", "")), dict(state))
+    data = (tmp_path / "x.pt").read_bytes()
+    (tmp_path / "x.pt").write_bytes(data[:-4])
+    with pytest.raises(InputError, match="damaged"):
+        read_tensors(tmp_path / "x.pt", "")
+
+
+@pytest.mark.parametrize("name", ["data.pkl", "data/0"])
+@pytest.mark.parametrize("how", ["deflated", "twice", "another size"])
+def test_an_archive_that_announces_more_than_it_has(tmp_path, name, how):
+    torch.save({"a": torch.zeros(10_000)}, tmp_path / "x.pt")
+    with zipfile.ZipFile(tmp_path / "x.pt") as old, zipfile.ZipFile(tmp_path / "y.pt", "w") as new:
+        for member in old.namelist():
+            mine = member.endswith(name)
+            data = old.read(member)
+            packed = zipfile.ZIP_DEFLATED if mine and how == "deflated" else zipfile.ZIP_STORED
+            new.writestr(member, data[:-4] if mine and how == "another size" else data, packed)
+            if mine and how == "twice":
+                with pytest.warns(UserWarning, match="Duplicate"):
+                    new.writestr(member, data)
+    with pytest.raises(InputError, match="damaged"):
+        read_tensors(tmp_path / "y.pt", "")
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_noticed(tmp_path):
+    save_checkpoint(tmp_path / "x.pt", {"a": torch.arange(100.0)})
+    data = bytearray((tmp_path / "x.pt").read_bytes())
+    data[data.index(torch.arange(100.0).numpy().tobytes()) + 50] ^= 4
+    (tmp_path / "x.pt").write_bytes(data)
+    with pytest.raises(InputError, match="damaged"):
+        load_checkpoint(tmp_path / "x.pt")
+
+
+def test_a_checkpoint_without_what_is_needed(tmp_path):
+    save_checkpoint(tmp_path / "best.pt", {"network": {}, "rows": 3})
+    with pytest.raises(InputError, match=r"best\.pt: lacks rows, target; give last\.pt to resume"):
+        load_checkpoint(tmp_path / "best.pt", {"network": dict, "rows": list, "target": dict})
+    save_checkpoint(tmp_path / "best.pt", {"description": {}})
+    with pytest.raises(InputError, match="does not say which graph"):
+        load_checkpoint(tmp_path / "best.pt", {"description": dict})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda state: state.pop("bias"), "1 missing: bias"),
+        (lambda state: state.update(more=torch.zeros(1)), "1 extra: more"),
+        (lambda state: state.update(bias=torch.zeros(3)), r"1 misshapen: bias \(3, not 2\)"),
+        (lambda state: state.update(bias=torch.tensor([1.0, torch.nan])), "bias holds NaN"),
+        (lambda state: state.update(bias=torch.zeros(2, dtype=torch.complex64)), "bias holds complex numbers"),
+        (lambda state: state.update(bias=2), "'bias', which is not a name with a tensor"),
+        (lambda state: state.update({3: torch.zeros(2)}), "has 3, which is not a name with a tensor"),
+        (lambda state: state.clear(), "holds no state_dict"),
+    ],
+)
+def test_parameters_that_do_not_fit_are_named(change, said):
+    module = torch.nn.Linear(2, 2)
+    state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    change(state)
+    with pytest.raises(InputError, match=f"x\\.pt: .*{said}"):
+        load_parameters(module, state, "x.pt")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.pt")
+    with pytest.raises(InputError, match="is not a regular file"):
+        read_tensors(tmp_path / "x.pt", "")
 
 
 def test_a_missing_file_or_a_folder_is_one_line(tmp_path):
@@ -130,9 +264,11 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path):
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     from files import io as formats
 
-    def on_full_disk(descriptor, mode, encoding=None):
-        os.close(descriptor)
-        return open("/dev/full", mode, buffering=0)
+    def on_full_disk(file, mode, encoding=None):
+        if isinstance(file, int):
+            os.close(file)
+            return open("/dev/full", mode, buffering=0)
+        return open(file, mode, encoding=encoding)
 
     path = tmp_path / "last.pt"
     save_checkpoint(path, {"a": 1})

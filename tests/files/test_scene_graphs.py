@@ -9,7 +9,8 @@ import pytest
 
 import evaluation
 from files import scene_graphs as files
-from files.io import InputError, read_plain_pickle
+from files.io import InputError
+from files.pickles import read_plain_pickle
 from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord, write_split
 
 GRAPH = {

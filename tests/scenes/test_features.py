@@ -175,10 +175,10 @@ def test_wrong_parameters_are_named(tmp_path: Path) -> None:
         build_embedding("efficientnet_lite0", tmp_path / "a.pth")
     line = str(error.value)
     assert line.startswith(f"{tmp_path / 'a.pth'}: ")
-    assert "_conv_stem.weight is missing" in line
-    assert "_conv_head.bias is not one of the network's" in line
-    assert "_bn1.weight is (1281,), not (1280,)" in line
-    with pytest.raises(InputError, match=r"conv1\.weight is missing.* and \d+ more"):  # another network's file
+    assert "1 missing: _conv_stem.weight" in line
+    assert "1 extra: _conv_head.bias" in line
+    assert "1 misshapen: _bn1.weight (1281, not 1280)" in line
+    with pytest.raises(InputError, match=r"\d+ missing: bn1\.bias.*, …"):  # another network's file
         build_embedding("resnet", LITE0)
 
 
@@ -190,14 +190,20 @@ class Evil:
 def test_files_that_are_no_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"a": Evil()}, tmp_path / "evil.pth")
     torch.save([1, 2], tmp_path / "list.pth")
+    state = torch.load(LITE0, weights_only=True)
+    torch.save(state | {1: torch.zeros(2)}, tmp_path / "number.pth")
+    state["_conv_stem.weight"][0, 0, 0, 0] = float("nan")
+    torch.save(state, tmp_path / "nan.pth")
     (tmp_path / "text.pth").write_text("hello")
     (tmp_path / "cut.pth").write_bytes(Path(LITE0).read_bytes()[:5000])
     for name, part in {
-        "evil.pth": "tensors only",
+        "evil.pth": "it asks for builtins.print|it asks for __builtin__.print",
         "list.pth": "no state_dict",
-        "text.pth": "tensors only",
-        "cut.pth": "tensors only",
-        "none.pth": "no such weight file",
+        "text.pth": "is not a PyTorch file",
+        "cut.pth": "is not a PyTorch file",
+        "nan.pth": "conv_stem.weight holds NaN",
+        "number.pth": "has 1, which is not a name",
+        "none.pth": "no such file",
     }.items():
         with pytest.raises(InputError, match=part) as error:
             build_embedding("efficientnet_lite0", tmp_path / name)

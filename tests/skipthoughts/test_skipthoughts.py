@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from files.io import InputError
+from files.io import InputError, file_stamp
 from skipthoughts import PhraseStore, load_encoder, weights
 from skipthoughts.tables import open_table
 from skipthoughts.tokenizer import tokenize
@@ -279,14 +279,16 @@ def test_tables_of_python_2_are_converted_once(tmp_path, model):
     encoder = load_encoder(tmp_path)
     assert np.array_equal(encoder.encode(PHRASES), expected)
     assert encoder.identity == identity
-    plain = tmp_path / "utable.plain.npy"
+    (plain,) = tmp_path.glob("utable.*.plain.npy")
     assert np.array_equal(np.load(plain), model["uni"][0])
     first = plain.stat()
     open_table(path)
     assert plain.stat().st_ino == first.st_ino  # not made again
+    before = path.stat()
     path.write_bytes(python_2_table(published_rows(model["uni"][0] + 1)))
-    os.utime(path, ns=(1, 1))  # another table, even an older one
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # another table, of the same size and time
     assert np.array_equal(read_table(path), model["uni"][0] + 1)
+    assert len(list(tmp_path.glob("*.plain.npy"))) == 1
 
 
 def test_object_tables_of_python_3(tmp_path, model):
@@ -301,7 +303,8 @@ def test_object_tables_of_python_3(tmp_path, model):
 def test_object_table_in_a_folder_that_cannot_be_written(tmp_path, model, monkeypatch, capsys):
     path = tmp_path / "utable.npy"
     path.write_bytes(python_2_table(published_rows(model["uni"][0])))
-    (tmp_path / "utable.plain.npy").mkdir()  # stands in the way (a test may run as root, whom no mode stops)
+    stamp = file_stamp(path).hex()[:12]
+    (tmp_path / f"utable.{stamp}.plain.npy").mkdir()  # is in the way (a test may run as root, whom no mode stops)
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert np.array_equal(read_table(path), model["uni"][0])
     assert "utable.npy is converted again" in capsys.readouterr().err
@@ -333,6 +336,17 @@ def test_object_tables_that_are_no_table(tmp_path):
         with pytest.raises(InputError, match="not a pickled table"):
             open_table(tmp_path / f"{number}.npy")
     assert not list(tmp_path.glob("*plain*"))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_table_with_a_number_that_is_none(tmp_path, model, wrong):
+    table = model["uni"][0].copy()
+    table[WORDS.index("horse"), 2] = wrong
+    weights.write_table(tmp_path, "uni", table)
+    encoder = load_encoder(tmp_path, "uni")
+    encoder.encode(["man"])
+    with pytest.raises(InputError, match=r"utable\.npy: the number at .* is (nan|inf)"):
+        encoder.encode(["man riding horse"])
 
 
 # --- phrases --------------------------------------------------------------------------------------------------------
