@@ -16,7 +16,7 @@ from semantic_graph import SemanticActionGraph
 
 
 class ActionSets(NamedTuple):
-    """The adaptive action sets of n states as masks: bool (n, A), (n, P), (n, C + 1)."""
+    """The adaptive action sets of n states as masks: bool (n, A), (n, P), (n, C + 1); best first the last is (n, 1)."""
 
     attribute: np.ndarray
     predicate: np.ndarray
@@ -44,6 +44,9 @@ class ActionSetMaker:
             predicate = np.ones((len(states), len(graph.predicates)), dtype=bool)
         predicate[states["object"] < 0] = False
         attribute &= ~unpacked(states["attributes_given"], len(graph.attributes))
+        if self.rules.frontier == "best_first":  # attributes are asked for where an object is looked at by itself
+            attribute[states["object"] >= 0] = False
+            return ActionSets(attribute, predicate, np.ones((len(states), 1), dtype=bool))
         entity = np.zeros((len(states), len(graph.entities) + 2), dtype=bool)
         entity[np.arange(len(states))[:, None], states["entities"]] = True
         return ActionSets(attribute, predicate, entity[:, :-1])  # the last column took the padding

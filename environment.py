@@ -32,27 +32,42 @@ class Rules:
     predicate_action_set: str = "phrase"  # "word" (not in the paper): p with (s, p, .) and (., p, o) seen, maybe apart
     positive_reward: float = 1.0  # for a right attribute or predicate
     next_object_reward: str = "new_object"  # or "relationship": +5 when the pair is annotated (not in the paper)
+    frontier: str = "breadth_first"  # or "best_first": any pair may be next (not in the paper, see best_first.py)
+    new_phrases_only: bool = False  # an annotation pays once, as a new object does (not in the paper)
+    step_cost: float = 0.03  # best first: what looking at a pair costs, where something new there pays 1
 
     @property
     def reward_ranges(self) -> tuple[tuple[float, float], ...]:
         """The rewards of a wrong and of a right attribute, predicate, next object."""
-        return ((PENALTY, self.positive_reward), (PENALTY, self.positive_reward), (PENALTY, OBJECT_REWARD))
+        said = (PENALTY, self.positive_reward)
+        best_first = self.frontier == "best_first"
+        return (said, said, (-self.step_cost, 1 - self.step_cost) if best_first else (PENALTY, OBJECT_REWARD))
+
+    def action_widths(self, graph: SemanticActionGraph) -> tuple[int, int, int]:
+        """Numbers of attributes, predicates, and of next-object actions: every category and Terminal.
+
+        Best first the pair is the action, and its own state says what it earns: one number.
+        """
+        next_objects = 1 if self.frontier == "best_first" else len(graph.entities) + 1
+        return len(graph.attributes), len(graph.predicates), next_objects
 
 
 def rewards(states: np.ndarray, graph: SemanticActionGraph, rules: Rules) -> np.ndarray:
-    """R_a, R_p, R_c of every action (section 3.3): (n,) records -> float32 (n, A + P + C + 1).
+    """R_a, R_p, R_c of every action (section 3.3): (n,) records -> float32 (n, sum of `action_widths`).
 
     The one place that says what an action earns. Outside the action sets the numbers mean nothing.
     """
-    widths = (len(graph.attributes), len(graph.predicates), len(graph.entities) + 1)
-    low, high = np.repeat(np.array(rules.reward_ranges, dtype=np.float32), widths, axis=0).T
+    low, high = np.repeat(np.array(rules.reward_ranges, dtype=np.float32), rules.action_widths(graph), axis=0).T
     return np.where(right_actions(states, graph), high, low)
 
 
 def right_actions(states: np.ndarray, graph: SemanticActionGraph) -> np.ndarray:
-    """Which actions the annotations call right: (n,) records -> bool (n, A + P + C + 1)."""
+    """Which actions the annotations call right: (n,) records -> bool (n, A + P + C + 1), best first (n, A + P + 1)."""
     attribute = unpacked(states["attributes_right"], len(graph.attributes))
     predicate = unpacked(states["predicates_right"], len(graph.predicates))
+    if "entities" not in states.dtype.names:
+        anything = attribute.any(axis=1) | predicate.any(axis=1)
+        return np.concatenate([attribute, predicate, anything[:, None]], axis=1)
     entity = np.zeros((len(states), len(graph.entities) + 2), dtype=bool)
     entity[np.arange(len(states))[:, None], states["entities"]] = states["entities_right"]
     return np.concatenate([attribute, predicate, entity[:, :-1]], axis=1)  # the last column took the padding
@@ -105,7 +120,7 @@ class SceneGraphEnvironment:
         self.graph = graph = scenes.graph
         self.rules = rules
         self.num_slots = num_slots
-        self.dtype = state_dtype(graph, rules)
+        self.dtype = self._make_dtype()
         self.terminal = len(graph.entities)
         self.queues: list[np.ndarray] = [np.zeros(0, dtype=np.int64)] * num_slots
         b = num_slots
@@ -118,7 +133,11 @@ class SceneGraphEnvironment:
         self.num_steps = np.zeros(b, dtype=np.int64)
         self.num_queued = np.zeros(b, dtype=np.int32)
         self.extent = np.zeros((b, 4), dtype=np.float32)
+        self.cut_off: tuple[np.ndarray, np.ndarray] = (np.zeros(0, dtype=bool), np.zeros(0, dtype=self.dtype))
         self._allocate(n=8, k=1, m=8, t=8, r=8)
+
+    def _make_dtype(self) -> np.dtype:
+        return state_dtype(self.graph, self.rules)
 
     # ---- memory: one row a slot, padded to the largest image seen so far
 
@@ -141,6 +160,7 @@ class SceneGraphEnvironment:
             "gt_found": ((m,), "?", 1),
             "gt_attributes": ((t, 2), "i4", -1),
             "gt_relationships": ((r, 3), "i4", -1),
+            "relationship_paid": ((r,), "?", 0),
         }
 
     def _allocate(self, **sizes: int) -> None:
@@ -200,14 +220,21 @@ class SceneGraphEnvironment:
                 index = int(self.queues[slot][self.position[slot]])
                 self.position[slot] += 1
                 scene = self.scenes[index]
-                if len(scene.boxes):
+                if self._startable(scene):
                     self._load(slot, scene)
                     self.scene[slot] = index
                     self.active[slot] = True
                     begun.append(slot)
                     break
         if begun:
-            self._take_next_subject(np.array(begun))
+            self._begin(np.array(begun))
+
+    def _startable(self, scene: Scene) -> bool:
+        """Whether a walk can begin."""
+        return bool(len(scene.boxes))
+
+    def _begin(self, slots: np.ndarray) -> None:
+        self._take_next_subject(slots)
 
     def _take_next_subject(self, slots: np.ndarray) -> np.ndarray:
         """Breadth first: the object mined earliest, else the most confident one, that was no subject yet.
@@ -248,7 +275,9 @@ class SceneGraphEnvironment:
 
     def states(self) -> np.ndarray:
         """State records (`state_dtype`) of the active slots."""
-        slots = np.flatnonzero(self.active)
+        return self._states(np.flatnonzero(self.active))
+
+    def _states(self, slots: np.ndarray) -> np.ndarray:
         subject, object_ = self.subject[slots], self.object[slots]
         has_object = object_ >= 0
         state = np.zeros(len(slots), dtype=self.dtype)
@@ -265,17 +294,25 @@ class SceneGraphEnvironment:
             state["context"] = np.where(has_object[:, None], self._context(slots, subject, object_), 0)
         state["attributes_given"] = self.attributes_given[slots, subject]
         state["history"] = self._history(slots, state)
-        subject_matches = self._matches(slots, subject, self.category[slots, subject])
-        object_matches = self._matches(slots, object_, state["object_category"])
-        of, words = self.gt_attributes[slots].transpose(2, 0, 1)
-        right = np.take_along_axis(subject_matches, of, axis=1)
-        state["attributes_right"] = _bits(right, words, len(self.graph.attributes))
-        subjects, words, objects = self.gt_relationships[slots].transpose(2, 0, 1)
-        right = np.take_along_axis(subject_matches, subjects, axis=1)
-        right &= np.take_along_axis(object_matches, objects, axis=1)
-        state["predicates_right"] = _bits(right, words, len(self.graph.predicates))
-        self._next_objects(slots, state, subject_matches)
+        attributes, relationships = self._annotations_here(slots, state)
+        state["attributes_right"] = bits_of(attributes, self.gt_attributes[slots, :, 1], len(self.graph.attributes))
+        state["predicates_right"] = bits_of(
+            relationships, self.gt_relationships[slots, :, 1], len(self.graph.predicates)
+        )
+        self._next_objects(slots, state)
         return state
+
+    def _annotations_here(self, slots: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The attributes and relationships annotated of the current pairs that still pay: bool (n, t), (n, r)."""
+        subject_matches = self._matches(slots, self.subject[slots], state["subject_category"])
+        object_matches = self._matches(slots, self.object[slots], state["object_category"])
+        attributes, relationships = self.gt_attributes[slots], self.gt_relationships[slots]
+        attributes_here = np.take_along_axis(subject_matches, attributes[..., 0], axis=1) & (attributes[..., 1] >= 0)
+        here = np.take_along_axis(subject_matches, relationships[..., 0], axis=1)
+        here &= np.take_along_axis(object_matches, relationships[..., 2], axis=1) & (relationships[..., 1] >= 0)
+        if self.rules.new_phrases_only:
+            here &= ~self.relationship_paid[slots]
+        return attributes_here, here
 
     def _context(self, slots: np.ndarray, subject: np.ndarray, object_: np.ndarray) -> np.ndarray:
         return pair_context(self.boxes[slots], self.category[slots], subject, object_)
@@ -296,7 +333,7 @@ class SceneGraphEnvironment:
             axis=1,
         )
 
-    def _next_objects(self, slots: np.ndarray, state: np.ndarray, subject_matches: np.ndarray) -> None:
+    def _next_objects(self, slots: np.ndarray, state: np.ndarray) -> None:
         """The next-object action set: categories of N(s) \\ H_S, most confident first, then Terminal."""
         subject = self.subject[slots]
         available = self.neighbours[slots, subject] & ~self.mined[slots]
@@ -325,6 +362,7 @@ class SceneGraphEnvironment:
             right = (overlaps & ~self.gt_found[slots][:, None]).any(axis=2)
         else:
             annotated = self.gt_relationships[slots]
+            subject_matches = self._matches(slots, subject, state["subject_category"])
             from_subject = np.take_along_axis(subject_matches, annotated[..., 0], axis=1) & (annotated[..., 1] >= 0)
             objects = np.broadcast_to(annotated[:, None, :, 2], (len(slots), width, annotated.shape[1]))
             right = (np.take_along_axis(overlaps, objects, axis=2) & from_subject[:, None]).any(axis=2)
@@ -343,24 +381,13 @@ class SceneGraphEnvironment:
 
         attribute, predicate: (n,) indices, -1 where the action set is empty; entity: (n,) category or Terminal.
         Returns rewards float32 (n, 3) for attribute, predicate, next object (0 where none was taken)
-        and done bool (n,), True where that image's episode ended.
+        and done bool (n,), True where that image's episode ended. Where it did only for want of steps, `cut_off` has
+        the states in which it would have gone on: (bool (n,), their records).
         """
         slots = np.flatnonzero(self.active)
-        subject, object_ = self.subject[slots], self.object[slots]
         place = (state["entities"] == entity[:, None]).argmax(axis=1)
-        triple = np.stack([attribute, predicate, entity], axis=1)
-        first = np.array([0, len(self.graph.attributes), len(self.graph.attributes) + len(self.graph.predicates)])
-        earned = rewards(state, self.graph, self.rules)[np.arange(len(slots))[:, None], first + triple]
-        earned[triple < 0] = 0
-
-        given = attribute >= 0
-        row, column, word = slots[given], subject[given], attribute[given]
-        self.attributes_given[row, column, word // 8] |= (128 >> word % 8).astype(np.uint8)
-        self.attribute_history[row, column, 1] = self.attribute_history[row, column, 0]
-        self.attribute_history[row, column, 0] = word
-        related = predicate >= 0
-        self.pair_predicate[slots[related], subject[related], object_[related]] = predicate[related]
-
+        earned = self._earned(state, np.stack([attribute, predicate, entity], axis=1))
+        self._remember(slots, state, attribute, predicate)
         self.num_steps[slots] += 1
         moves = entity != self.terminal
         self._mine(
@@ -368,10 +395,34 @@ class SceneGraphEnvironment:
         )
         done = np.zeros(len(slots), dtype=bool)
         done[~moves] = self._take_next_subject(slots[~moves])
-        done |= self.num_steps[slots] >= self.rules.maximum_steps
+        cut_off = ~done & (self.num_steps[slots] >= self.rules.maximum_steps)
+        self.cut_off = cut_off, self._states(slots[cut_off])
+        done |= cut_off
         if done.any():
             self._begin_images(slots[done])
         return earned, done
+
+    def _earned(self, state: np.ndarray, triple: np.ndarray) -> np.ndarray:
+        """The rewards of actions (n, 3), float32; 0 where none was taken (-1)."""
+        widths = self.rules.action_widths(self.graph)
+        first = np.cumsum(widths) - widths
+        earned = rewards(state, self.graph, self.rules)[np.arange(len(state))[:, None], first + triple]
+        earned[triple < 0] = 0
+        return earned
+
+    def _remember(self, slots: np.ndarray, state: np.ndarray, attribute: np.ndarray, predicate: np.ndarray) -> None:
+        """What has been said of the current subject and of the current pair, and which annotations that has named."""
+        subject, object_ = self.subject[slots], self.object[slots]
+        given = attribute >= 0
+        row, column, word = slots[given], subject[given], attribute[given]
+        self.attributes_given[row, column, word // 8] |= (128 >> word % 8).astype(np.uint8)
+        self.attribute_history[row, column, 1] = self.attribute_history[row, column, 0]
+        self.attribute_history[row, column, 0] = word
+        related = predicate >= 0
+        self.pair_predicate[slots[related], subject[related], object_[related]] = predicate[related]
+        if self.rules.new_phrases_only:
+            here = self._annotations_here(slots, state)[1]
+            pay(self.relationship_paid, slots, here, self.gt_relationships[slots, :, 1])
 
     def _mine(self, slots: np.ndarray, instance: np.ndarray, category: np.ndarray) -> None:
         """Make `instance` the current object: its category is settled, it joins the queue of subjects."""
@@ -408,11 +459,19 @@ _SLOT_ARRAYS = (
 )  # fmt: skip
 
 
-def _bits(mask: np.ndarray, words: np.ndarray, count: int) -> np.ndarray:
+def bits_of(mask: np.ndarray, words: np.ndarray, count: int) -> np.ndarray:
     """Bit masks of the words where mask holds: (n, c) bool, (n, c) words or -1 -> (n, ceil(count / 8)) uint8."""
     dense = np.zeros((len(mask), count + 1), dtype=bool)  # the last column takes what does not count
     dense[np.arange(len(mask))[:, None], np.where(mask & (words >= 0), words, count)] = True
     return np.packbits(dense[:, :count], axis=1)
+
+
+def pay(paid: np.ndarray, slots: np.ndarray, here: np.ndarray, words: np.ndarray) -> None:
+    """Of the annotations that match, the first of each word is paid: (slots, c) bool; (n,), (n, c) bool, (n, c)."""
+    row, place = np.nonzero(here)
+    word = words[row, place]
+    _, first = np.unique(row * (int(words.max(initial=0)) + 1) + word, return_index=True)
+    paid[slots[row[first]], place[first]] = True
 
 
 def unpacked(bits: np.ndarray, count: int) -> np.ndarray:

@@ -99,6 +99,11 @@ class Learner:
         target_network.load_state_dict(agent.network.state_dict())
         target_network.requires_grad_(False).eval()
 
+    @property
+    def actor(self) -> Agent:
+        """Who walks: the averaged network where there is one, as in the test."""
+        return Agent(self.best_network, self.agent.encoder, self.agent.action_sets, self.agent.device)
+
     def inputs(self, transitions: np.ndarray) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """The network's inputs of the states and of the next states, made in one go: every short call has its price."""
         n = len(transitions)
@@ -108,7 +113,7 @@ class Learner:
     def bootstrap(self, transitions: np.ndarray, following: list[torch.Tensor]) -> torch.Tensor:
         """lambda max Q(f', g'; theta-) for the three kinds of actions, (n, 3); 0 at the end of an episode.
 
-        following: the network's inputs of the next states.
+        following: the network's inputs of the next states. An episode cut off by the step limit has not ended.
         """
         network, sets = self.agent.network, self.agent.action_sets(transitions["next_state"])
         target = self.target_network.q_values(*self.target_network(*following))
@@ -120,34 +125,56 @@ class Learner:
         return self.options.discount_factor * best * going[:, None]
 
     def losses(self, transitions: np.ndarray) -> torch.Tensor:
-        """The three losses (attribute, predicate, next object), (3,), each averaged over the transitions."""
+        """The three losses (attribute, predicate, next object), (3,), each averaged over the transitions.
+
+        Outputs that are log-odds learn the reward by cross-entropy, the others R + lambda max Q by squared error.
+        """
         agent, device = self.agent, self.agent.device
         network = agent.network
-        inputs, following = self.inputs(transitions)
-        set_mode(network, training=False)
-        with torch.no_grad():
-            bootstrap = self.bootstrap(transitions, following)
+        best_first = network.options.best_first
+        if best_first:
+            inputs = agent.encoder(transitions["state"], device)
+            bootstrap = torch.zeros(len(transitions), 3, device=device)
+        else:
+            inputs, following = self.inputs(transitions)
+            set_mode(network, training=False)
+            with torch.no_grad():
+                bootstrap = self.bootstrap(transitions, following)
         set_mode(network, training=True)
-        outputs, future = self.trained(*inputs, every_member=True)  # (members, n, A + P + C + 1), (members, n, 3)
+        outputs, future = self.trained(*inputs, every_member=True)  # (members, n, sum of widths), (n, 1)
         # of m actions: their kinds (m,), outputs (members, n, m), rewards and whether they are learned from (n, m)
         if self.options.learn_from == "all":
-            kinds, low = network.kinds, network.low
+            kinds, low, log_odds = network.kinds, network.low, network.log_odds
             learned = np.concatenate(agent.action_sets(transitions["state"]), axis=1)
             earned = rewards(transitions["state"], agent.action_sets.graph, agent.action_sets.rules)
         else:
-            kinds, low = torch.arange(3, device=device), network.low[network.first]
+            kinds = torch.arange(3, device=device)
+            low, log_odds = network.low[network.first], network.log_odds[network.first]
             action = transitions["action"].copy()  # not views: torch wants strides of whole numbers
             learned, earned = action >= 0, transitions["reward"].copy()
             outputs = taken(outputs, to_device(action, device), network.first)
         earned = to_device(earned, device)
-        if future is None:
-            fit = (outputs - (earned + bootstrap[:, kinds])).square()
-        else:
-            right = (earned > low).to(outputs.dtype).expand_as(outputs)
-            fit = F.binary_cross_entropy_with_logits(outputs, right, reduction="none")
-        fit = (fit * to_device(learned, device)).mean(dim=(0, 1))  # (m,)
-        losses = fit.new_zeros(3).index_add(0, kinds, fit)
-        return losses if future is None else losses + (future - bootstrap).square().mean(dim=(0, 1))
+        right = (earned > low).to(outputs.dtype).expand_as(outputs)
+        fit = torch.where(
+            log_odds,
+            F.binary_cross_entropy_with_logits(outputs, right, reduction="none"),
+            (outputs - (earned + bootstrap[:, kinds])).square(),
+        )
+        weights = to_device(learned.astype(np.float32), device)
+        if best_first:
+            # annotated pairs are drawn more often than they are met: of what looking is worth each counts the less
+            preferred = self.weigh(transitions)
+            weights[:, -1] /= to_device(preferred, device)
+        losses = outputs.new_zeros(3).index_add(0, kinds, (fit * weights).mean(dim=(0, 1)))
+        if future is not None:
+            follows = self.options.discount_factor * to_device(transitions["following"].copy(), device)
+            losses = losses + (future[:, 0] - follows).square().mean() * torch.eye(3, device=device)[2]
+        return losses
+
+    def weigh(self, transitions: np.ndarray) -> np.ndarray:
+        """How much likelier each transition was drawn, float32 (n,)."""
+        annotated = transitions["state"]["predicates_right"].any(axis=-1)
+        return np.where(annotated, np.float32(self.agent.network.options.replay_preference), np.float32(1))
 
     def update(self, transitions: np.ndarray) -> torch.Tensor:
         """One gradient step on a batch of transitions. Returns the three losses, (3,), detached."""
@@ -202,6 +229,8 @@ def mirrored(transitions: np.ndarray, chosen: np.ndarray, partner: np.ndarray) -
         state[field][rows, 2] = axis[rows] - left
     right = unpacked(state["predicates_right"][chosen], len(partner))
     state["predicates_right"][chosen] = np.packbits(right[:, partner], axis=1)
+    if "memory" in state.dtype.names:
+        state["memory"][chosen] = state["memory"][chosen][..., partner]
     action = transitions["action"][:, 1]
     related = chosen & (action >= 0)
     action[related] = partner[action[related]]

@@ -11,10 +11,14 @@ import torch
 
 
 def transition_dtype(state: np.dtype) -> np.dtype:
-    """(state, action triple, three rewards, next state, whether the episode ended there)."""
-    return np.dtype(
-        [("state", state), ("action", "i4", (3,)), ("reward", "f4", (3,)), ("next_state", state), ("done", "?")]
-    )
+    """(state, action triple, three rewards, next state, whether the episode ended there).
+
+    Best first what follows a state is one number: the Q of the pair that was best then, 0 at the end of the episode.
+    """
+    taken = [("state", state), ("action", "i4", (3,)), ("reward", "f4", (3,))]
+    if "memory" in state.names:
+        return np.dtype([*taken, ("following", "f4")])
+    return np.dtype([*taken, ("next_state", state), ("done", "?")])
 
 
 class ReplayMemory:

@@ -17,12 +17,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from action_sets import ActionSetMaker, greedy, random_action
+from best_first import CERTAIN, REMEMBERED, REPEATS
 from boxes import CONTEXT, GEOMETRY, box_geometry
 from environment import Rules
 from scenes.scene import SceneSet
 from semantic_graph import SemanticActionGraph
 
 RARE = -4.0  # log-odds of a reward before anything is learned
+SELDOM = -2.0  # the same of finding something new in a pair
 NEVER = -1000.0  # in place of a cosine
 TEMPERATURE = 0.04  # of the cosines when a similar category is drawn: the nearest few share the odds
 
@@ -43,6 +45,10 @@ class ModelOptions:
     dropout: float = 0.0
     num_members: int = 1  # not in the paper: as many networks, their mean decides
     replay_preference: float = 1.0  # not in the paper: how much likelier annotated pairs are drawn (`ReplayMemory`)
+    best_first: bool = False  # not in the paper: a `CandidateNetwork` gives the Q of looking at a pair
+    candidate_sizes: tuple[int, ...] = (64, 32)  # of its layers
+    candidate_future: bool = False  # it also learns what follows: where rewards to come are discounted by more than 0
+    remembered_predicates: int = 0  # not in the paper: P, where the state holds what has been said of the two objects
 
     @property
     def state_dimension(self) -> int:
@@ -52,13 +58,18 @@ class ModelOptions:
             + 4 * self.phrase_dimension
             + GEOMETRY * self.use_box_geometry
             + CONTEXT * self.use_pair_context
+            + REPEATS * self.best_first
+            + REMEMBERED * self.remembered_predicates
             + 2 * self.category_dimension
             + 2 * self.entity_vector_dimension
         )
 
 
 class QValues(NamedTuple):
-    """Q for every attribute (n, A), every predicate (n, P), every category and Terminal (n, C + 1)."""
+    """Q for every attribute (n, A), every predicate (n, P), every category and Terminal (n, C + 1).
+
+    Best first the third is (n, 1): of having looked where the state is.
+    """
 
     attribute: torch.Tensor
     predicate: torch.Tensor
@@ -78,16 +89,58 @@ class FusionNetwork(nn.Module):
                 layers.append(nn.Dropout(options.dropout))
         self.fusion = nn.Sequential(*layers)
         self.heads = nn.Linear(sizes[-1], sum(widths))
-        self.future = nn.Linear(sizes[-1], 3) if options.reward_loss == "cross_entropy" else None
-        if self.future is not None:
+        if options.reward_loss == "cross_entropy":
             nn.init.constant_(self.heads.bias[: widths[0] + widths[1]], RARE)
 
-    def forward(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """(n, state dimension) -> the heads' outputs (n, A + P + C + 1), and future values (n, 3) if there are any."""
-        hidden = self.fusion(state)
-        outputs = self.heads(hidden).float()
-        # the value of what follows is read off the features that predict rewards, it does not shape them
-        return outputs, None if self.future is None else self.future(hidden.detach()).float()
+    def forward(self, state: torch.Tensor) -> torch.Tensor:
+        """(n, state dimension) -> the heads' outputs side by side (n, sum of widths)."""
+        return self.heads(self.fusion(state)).float()
+
+
+class CandidateNetwork(nn.Module):
+    """How likely looking at a pair finds something new, from what is known before: categories, boxes, repetition.
+
+    The first layer is a sum of a part of each category and one of the pair: the categories' parts are worked out once
+    for all pairs, so that judging a pair costs about 6 000 multiply-adds (`multiply_adds`).
+    """
+
+    def __init__(self, options: ModelOptions) -> None:
+        super().__init__()
+        width = options.category_dimension + options.entity_vector_dimension
+        first, *others = options.candidate_sizes
+        self.pair = nn.Linear(GEOMETRY + CONTEXT + REPEATS, first)
+        self.categories = nn.Linear(width, 2 * first, bias=False) if width else None  # as subject, as object
+        layers: list[nn.Module] = [nn.ReLU()]
+        for before, after in itertools.pairwise((first, *others)):
+            layers += [nn.Linear(before, after), nn.ReLU()]
+        self.layers = nn.Sequential(*layers)
+        self.chance = nn.Linear(options.candidate_sizes[-1], 1)
+        self.future = nn.Linear(options.candidate_sizes[-1], 1) if options.candidate_future else None
+        nn.init.constant_(self.chance.bias, SELDOM)
+        self.kept: torch.Tensor | None = None  # the categories' parts, once the weights will not change any more
+
+    def forward(
+        self, pair: torch.Tensor, categories: torch.Tensor, vectors: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """pair (n, GEOMETRY + CONTEXT + REPEATS), categories int64 (n, 2), vectors (C + 1, d) each of all categories.
+
+        Returns log-odds (n, 1), and the value of what follows (n, 1) if it is learned.
+        """
+        hidden = self.pair(pair)
+        if self.categories is not None:
+            subject, object_ = self.category_parts(vectors).chunk(2, dim=1)
+            hidden = hidden + subject[categories[:, 0]] + object_[categories[:, 1]]
+        hidden = self.layers(hidden)
+        return self.chance(hidden).float(), None if self.future is None else self.future(hidden).float()
+
+    def category_parts(self, vectors: list[torch.Tensor]) -> torch.Tensor:
+        """What each category adds to the first layer as subject, then as object: (C + 1, 2 x width)."""
+        return self.categories(torch.cat(vectors, dim=1)) if self.kept is None else self.kept
+
+    @property
+    def multiply_adds(self) -> int:
+        """To judge one pair, the categories' parts being there."""
+        return sum(layer.weight.numel() for layer in (self.pair, *self.layers, self.chance) if hasattr(layer, "weight"))
 
 
 class EntityVectors(nn.Module):
@@ -127,8 +180,9 @@ class EntityVectors(nn.Module):
 class QNetwork(nn.Module):
     """State -> fully connected fusion layers -> a linear head for each kind of action.
 
-    With `reward_loss` "cross_entropy" a head gives the log-odds of each action's reward, and Q is made of
-    them: the expected reward plus a learned value of what follows (see `q_values`).
+    With `reward_loss` "cross_entropy" the heads of attributes and predicates give the log-odds of each action's reward,
+    and Q is the expected reward: what is said changes nothing that follows but the phrases remembered. Best first a
+    `CandidateNetwork` does the same for the pair to look at, whatever the loss (see `q_values`).
 
     With `num_members` k > 1 it is k such networks, which learn each for itself from the same transitions and act, and
     are tested, by the mean of their outputs.
@@ -149,24 +203,30 @@ class QNetwork(nn.Module):
         self.entity_vectors = None
         if options.entity_vector_dimension:
             self.entity_vectors = EntityVectors(none, options.entity_vector_dimension, options.category_mixing)
-        self.widths = (len(graph.attributes), len(graph.predicates), len(graph.entities) + 1)
-        self.members = nn.ModuleList(FusionNetwork(options, self.widths) for _ in range(options.num_members))
-        self.rewards = (rules or Rules()).reward_ranges
+        rules = rules or Rules()
+        self.widths = rules.action_widths(graph)
+        heads = (*self.widths[:2], 0 if options.best_first else self.widths[2])
+        self.members = nn.ModuleList(FusionNetwork(options, heads) for _ in range(options.num_members))
+        self.candidate = CandidateNetwork(options) if options.best_first else None
+        self.rewards = rules.reward_ranges
         # the first output of each kind of action (attribute, predicate, next object); of every output its kind, its
         # lower and its higher reward
         widths = torch.tensor(self.widths)
         kinds = torch.arange(3).repeat_interleave(widths)
         low, high = torch.tensor(self.rewards)[kinds].T.contiguous()
-        for name, values in (("first", widths.cumsum(0) - widths), ("kinds", kinds), ("low", low), ("high", high)):
+        # which outputs are log-odds of a reward; the others are Q itself
+        log_odds = torch.tensor([options.reward_loss == "cross_entropy"] * 2 + [options.best_first])[kinds]
+        buffers = {"first": widths.cumsum(0) - widths, "kinds": kinds, "low": low, "high": high, "log_odds": log_odds}
+        for name, values in buffers.items():
             self.register_buffer(name, values, persistent=False)
 
     def forward(
         self, dense: torch.Tensor, categories: torch.Tensor, every_member: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """dense (n, state dimension less category vectors), categories (n, 2) -> outputs, future values (n, 3).
+        """dense (n, state dimension less category vectors), categories (n, 2) -> outputs, value of what follows.
 
-        Outputs (n, A + P + C + 1) are those of the three heads side by side (see `by_kind`). All are the mean of the
-        members', or those of every member: (k, n, A + P + C + 1), (k, n, 3).
+        Outputs (n, sum of widths) are those of the three kinds of actions side by side (see `by_kind`). All are the
+        mean of the members', or those of every member: (k, n, sum of widths). What follows is (n, 1), or None.
         """
         parts = [dense]
         if self.categories is not None:
@@ -176,21 +236,39 @@ class QNetwork(nn.Module):
         state = torch.cat(parts, dim=1) if len(parts) > 1 else dense
         with torch.autocast(dense.device.type, torch.bfloat16, enabled=self.mixed_precision):
             said = [member(state) for member in self.members]
-        if len(said) == 1:  # nothing to copy
-            return tuple(part[None] if every_member and part is not None else part for part in said[0])
-        outputs, future = (None if parts[0] is None else torch.stack(parts) for parts in zip(*said, strict=True))
-        if every_member:
-            return outputs, future
-        return outputs.mean(dim=0), None if future is None else future.mean(dim=0)
+        outputs = torch.stack(said) if len(said) > 1 else said[0][None]
+        future = None
+        if self.candidate is not None:
+            chance, future = self.judge(dense[:, -(GEOMETRY + CONTEXT + REPEATS) :], categories)
+            outputs = torch.cat([outputs, chance.expand(len(outputs), -1, -1)], dim=2)
+        if not every_member:
+            outputs = outputs.mean(dim=0) if len(said) > 1 else outputs[0]
+        return outputs, future
+
+    def judge(self, pair: torch.Tensor, categories: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Log-odds (n, 1) that looking at pairs finds something new, and what follows; see `CandidateNetwork`."""
+        return self.candidate(pair, categories, self._all_vectors())
+
+    def _all_vectors(self) -> list[torch.Tensor]:
+        vectors = [] if self.categories is None else [self.categories.weight]
+        return vectors + ([] if self.entity_vectors is None else [self.entity_vectors.vectors])
+
+    @torch.no_grad()
+    def trained(self) -> QNetwork:
+        """Itself, once the weights will not change any more: what does not depend on the state is worked out."""
+        if self.candidate is not None and self.candidate.categories is not None:
+            self.candidate.kept = self.candidate.category_parts(self._all_vectors())
+        return self.eval()
 
     def q_values(self, outputs: torch.Tensor, future: torch.Tensor | None) -> QValues:
-        """Outputs -> Q. Log-odds become the expected reward low + (high - low) `chances`, plus the future."""
+        """Outputs -> Q. Log-odds become the expected reward low + (high - low) `chances`."""
+        q = torch.where(self.log_odds, self.low + (self.high - self.low) * self.chances(outputs), outputs)
         if future is not None:
-            outputs = self.low + (self.high - self.low) * self.chances(outputs) + future[:, self.kinds]
-        return self.by_kind(outputs)
+            q = torch.cat([q[:, :-1], q[:, -1:] + future], dim=1)
+        return self.by_kind(q)
 
     def chances(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Log-odds z of rewards (n, A + P + C + 1) -> how likely each is, in [0, 1].
+        """Log-odds z of rewards (n, sum of widths) -> how likely each is, in [0, 1].
 
         sigmoid(z), but for predicates: annotated pairs, a share s of all, were drawn w times as often, and made up
         s' = w s / (w s + 1 - s) of what was learned from. So sigmoid(z) is too high by s' / s = s' + w (1 - s'). A
@@ -205,7 +283,7 @@ class QNetwork(nn.Module):
         return torch.cat([attribute, predicate, entity], dim=1)
 
     def by_kind(self, values: torch.Tensor) -> QValues:
-        """Numbers of all actions (n, A + P + C + 1) -> of attributes, predicates, next objects."""
+        """Numbers of all actions (n, sum of widths) -> of attributes, predicates, next objects."""
         return QValues(*values.split(self.widths, dim=-1))
 
 
@@ -229,14 +307,26 @@ class StateEncoder:
             parts.append(self._features(states))
         if self.options.phrase_dimension:
             parts.append(self._history(states))
+        if self.options.remembered_predicates:
+            parts.append(states["memory"].reshape(len(states), -1).astype(np.float32) / CERTAIN)
         if self.options.use_box_geometry:
             parts.append(box_geometry(states))
         if self.options.use_pair_context:
             parts.append(states["context"])
+        if self.options.best_first:
+            parts.append(states["repeats"])
         dense = np.concatenate(parts, axis=1) if parts else np.zeros((len(states), 0), np.float32)
-        pair = np.stack([states["subject_category"], states["object_category"]], axis=1).astype(np.int64)
+        return to_device(dense, device), to_device(self._categories(states), device)
+
+    def candidates(self, records: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n,) records of pairs to look at -> inputs of the candidate network: float32 (n, d), int64 (n, 2)."""
+        pair = np.concatenate([box_geometry(records), records["context"], records["repeats"]], axis=1)
+        return to_device(pair, device), to_device(self._categories(records), device)
+
+    def _categories(self, records: np.ndarray) -> np.ndarray:
+        pair = np.stack([records["subject_category"], records["object_category"]], axis=1).astype(np.int64)
         pair[pair < 0] = len(self.scenes.graph.entities)
-        return to_device(dense, device), to_device(pair, device)
+        return pair
 
     def _features(self, states: np.ndarray) -> np.ndarray:
         """(n, 3 D): the image's, the subject's and the object's features; zero where there is no object."""
@@ -295,7 +385,7 @@ class Agent:
         with torch.inference_mode():
             outputs, future = self.network(*self.encoder(states, self.device))
             q = self.network.q_values(outputs, future)
-            if future is not None:
+            if self.network.options.reward_loss == "cross_entropy":
                 return Judgement(q, *self.network.by_kind(self.network.chances(outputs))[:2])
             allowed = (to_device(mask, self.device) for mask in self.action_sets(states)[:2])
             attribute, predicate = map(chance_of_reward, q[:2], allowed, self.network.rewards[:2])
@@ -306,17 +396,33 @@ class Agent:
         with torch.inference_mode():
             return self.network.q_values(*self.network(*self.encoder(states, self.device)))
 
-    def act(self, states: np.ndarray, epsilon: float, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def promise(self, candidates: np.ndarray) -> np.ndarray:
+        """Q of looking at pairs (`best_first.candidate_dtype`), float32 (n,): what is expected there less the cost.
+
+        Something is found when both objects are what they seem, so the chance is multiplied by the detector's
+        confidences, of which the annotated boxes that are learned from say nothing.
+        """
+        with torch.inference_mode():
+            chance, future = self.network.judge(*self.encoder.candidates(candidates, self.device))
+            low, high = self.network.rewards[2]
+            certainty = to_device(candidates["certainty"].copy(), self.device)[:, None]
+            q = low + (high - low) * torch.sigmoid(chance) * certainty
+            return (q if future is None else q + future)[:, 0].cpu().numpy()
+
+    def act(
+        self, states: np.ndarray, epsilon: float, uniform: np.ndarray, q_values: QValues | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """epsilon-greedy: each action of the triple is random with probability epsilon.
 
-        uniform: (n, 6) random numbers in [0, 1), two for each action. Returns attribute, predicate (-1: none
-        to choose), entity, int64 (n,) each.
+        uniform: (n, 6) random numbers in [0, 1), two for each action; q_values: those of the states, if they are known.
+        Returns attribute, predicate (-1: none to choose), entity, int64 (n,) each.
         """
         sets = self.action_sets(states)
         triple = [random_action(allowed, uniform[:, 2 * i + 1]) for i, allowed in enumerate(sets)]
         if epsilon < 1:
             masks = [to_device(allowed, self.device) for allowed in sets]
-            best = torch.stack([greedy(q, mask) for q, mask in zip(self.q_values(states), masks, strict=True)])
+            q_values = q_values or self.q_values(states)
+            best = torch.stack([greedy(q, mask) for q, mask in zip(q_values, masks, strict=True)])
             explore = (uniform[:, ::2] < epsilon).T
             triple = np.where(explore, triple, best.cpu().numpy())  # the one place that waits for the device
         return triple[0], triple[1], triple[2]

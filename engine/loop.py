@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from best_first import BestFirstEnvironment
 from engine import distributed as ranks
 from engine.walk import most_steps, queues_of
 from environment import SceneGraphEnvironment
@@ -69,6 +70,7 @@ class TrainingLoop:
         self.env, self.learner, self.memory = env, learner, memory
         self.num_slots = env.num_slots * ranks.world_size()
         self.mine = slice(ranks.rank() * env.num_slots, (ranks.rank() + 1) * env.num_slots)
+        self.actor = learner.actor
         self.partners = mirror_partners(env.graph.predicates)
         self.lengths = most_steps(env.scenes, range(len(env.scenes)), env.rules)
         self.steps = 0  # of all slots together, since the beginning
@@ -83,6 +85,8 @@ class TrainingLoop:
         self.num_images = len(images)
         order = np.random.default_rng([self.learner.options.seed, self.epoch]).permutation(images)
         self.env.assign(queues_of(order, self.lengths[order], self.num_slots)[self.mine])
+        if isinstance(self.env, BestFirstEnvironment):
+            self.env.advance(self.actor.promise, may_stop=False)
         self.sums = EpochSums(losses=torch.zeros(3, device=self.learner.agent.device))
 
     def run_epoch(self, epsilon: float, bar: tqdm, pause: Callable[[], None]) -> None:
@@ -129,16 +133,28 @@ class TrainingLoop:
         """One step of every active slot, into the memory. Returns the next states."""
         env, learner = self.env, self.learner
         slots = np.flatnonzero(env.active)
-        random = generator(learner.options.seed, ACT, self.steps).random((self.num_slots, 6))[self.mine][slots]
+        random = generator(learner.options.seed, ACT, self.steps).random((self.num_slots, 6))[self.mine]
         set_mode(learner.agent.network, training=False)
-        actions = learner.agent.act(states, epsilon, random)
-        rewards, done = env.step(states, *actions)
-        following = np.zeros(env.num_slots, dtype=env.dtype)
-        following[env.active] = next_states = env.states()
         transitions = np.zeros(len(slots), dtype=self.memory.dtype)
-        transitions["state"], transitions["reward"], transitions["done"] = states, rewards, done
-        transitions["action"] = np.stack(actions, axis=1)
-        transitions["next_state"] = np.where(done, states, following[slots])
+        transitions["state"] = states
+        if isinstance(env, BestFirstEnvironment):
+            judgement = self.actor(states)
+            actions = self.actor.act(states, epsilon, random[slots], judgement.q)
+            rewards = env.say(states, *actions[:2], judgement.predicate_confidence.cpu().numpy())
+            # Terminal is worth 0 whatever is done, so nothing is learned from it; from looking beyond it, whether it
+            # would have been right
+            transitions["following"] = env.advance(self.actor.promise, epsilon, random[:, 4:], may_stop=False)[0]
+            next_states = env.states()
+        else:
+            actions = self.actor.act(states, epsilon, random[slots])
+            rewards, done = env.step(states, *actions)
+            following = np.zeros(env.num_slots, dtype=env.dtype)
+            following[env.active] = next_states = env.states()
+            cut_off, its_states = env.cut_off
+            transitions["done"] = done & ~cut_off
+            transitions["next_state"] = np.where(done, states, following[slots])
+            transitions["next_state"][cut_off] = its_states
+        transitions["reward"], transitions["action"] = rewards, np.stack(actions, axis=1)
         self.memory.add(slots, transitions)
         self.sums.reward += rewards.sum(axis=0)
         return next_states

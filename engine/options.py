@@ -14,36 +14,34 @@ from files.exports import EXPORTS
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "best": {
+        "frontier": "best_first",
+        "new_phrases_only": True,
+        "use_memory": True,
+        "discount_factor": 0.0,
         "neighbour_factor": 100.0,
-        "maximum_objects_per_subject": 500,
-        "maximum_adaptive_action_space_size": 100,
         "maximum_steps": 3000,
-        "next_object_reward": "relationship",
         "use_adaptive_action_sets": False,
         "learn_from": "all",
         "reward_loss": "cross_entropy",
-        "double_dqn": True,
         "use_box_geometry": True,
         "use_pair_context": True,
         "replay_preference": 6.0,
         "category_vectors": 64,
-        "category_mixing": 0.3,
         "dropout": 0.3,
-        "num_members": 3,
+        "num_members": 2,
         "optimizer": "adamw",
         "learning_rate": 0.001,
         "learning_rate_decay": True,
         "target_averaging": 0.999,
         "box_jitter": 0.05,
         "mirror": True,
-        "next_object_loss_weight": 0.1,
         "weight_decay": 1e-4,
         "fusion_sizes": [512, 256],
         "batch_size": 256,
         "predicates_per_pair": 100,
         "attributes_per_step": 100,
-        "epsilon_anneal_rate": 0.3,
-        "num_epochs": 8,
+        "epsilon_anneal_rate": 0.9,
+        "num_epochs": 6,
     },
 }
 PRESETS["sample"] = PRESETS["best"] | {
@@ -116,6 +114,11 @@ MODEL_FLAGS = frozenset(
         "use_exact_match",
         "positive_reward",
         "next_object_reward",
+        "frontier",
+        "new_phrases_only",
+        "step_cost",
+        "use_memory",
+        "discount_factor",
         "object_detection_threshold",
         "predicates_per_pair",
         "attributes_per_step",
@@ -233,11 +236,23 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="of the --entity_vectors in a batch, mixed with those of similar categories (not in the paper)",
     )
+    group.add_argument(
+        "--use_memory",
+        action=boolean,
+        default=False,
+        help="with --frontier best_first: what was said of the two objects and of overlapping pairs (not in the paper)",
+    )
     group.add_argument("--fusion_sizes", type=int, nargs="+", default=[4096, 2048], help="widths of the fusion layers")
     group.add_argument("--dropout", type=float, default=0.0, help="after each fusion layer")
     group.add_argument("--num_members", type=int, default=1, help="Q networks whose mean decides (not in the paper)")
 
     group = parser.add_argument_group("walk")
+    group.add_argument(
+        "--frontier",
+        choices=("breadth_first", "best_first"),
+        default="breadth_first",
+        help="the next pair: of the subject at hand, or any of the image (not in the paper)",
+    )
     group.add_argument("--neighbour_factor", type=float, default=0.5, help="how near a neighbour is; 100: all are")
     group.add_argument("--maximum_objects_per_subject", type=int, default=5, help="neighbours before the next subject")
     group.add_argument("--maximum_steps", type=int, default=300, help="steps an image")
@@ -281,6 +296,19 @@ def make_parser() -> argparse.ArgumentParser:
         choices=("new_object", "relationship"),
         default="new_object",
         help="what earns +5 (relationship: not in the paper)",
+    )
+
+    group.add_argument(
+        "--new_phrases_only",
+        action=boolean,
+        default=False,
+        help="an annotated relationship pays once, like a new object (not in the paper)",
+    )
+    group.add_argument(
+        "--step_cost",
+        type=float,
+        default=0.03,
+        help="best first: of looking at a pair, where something new pays 1; 0: look at every pair (not in the paper)",
     )
 
     group = parser.add_argument_group("learning")
@@ -419,6 +447,10 @@ def parse(argv: Sequence[str] | None, defaults: dict[str, Any] | None = None) ->
     for name in ("epsilon", "epsilon_end", "discount_factor", "category_mixing"):
         if not 0 <= getattr(arguments, name) <= 1:
             parser.error(f"--{name} must be from 0 to 1")
+    if arguments.frontier == "best_first" and not (arguments.use_box_geometry and arguments.use_pair_context):
+        parser.error("--frontier best_first chooses pairs by --use_box_geometry and --use_pair_context: add them")
+    if arguments.use_memory and arguments.frontier != "best_first":
+        parser.error("--use_memory needs --frontier best_first")
     # shares of slots are whole numbers, so the memory may hold less than its capacity
     most = arguments.replay_buffer_capacity - MOST_SLOTS * arguments.batch_size
     if arguments.replay_buffer_minimum_number_samples > most:

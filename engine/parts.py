@@ -65,6 +65,9 @@ def make_parts(arguments: argparse.Namespace, device: torch.device, saved: dict[
         predicate_action_set=arguments.predicate_action_set,
         positive_reward=arguments.positive_reward,
         next_object_reward=arguments.next_object_reward,
+        frontier=arguments.frontier,
+        new_phrases_only=arguments.new_phrases_only,
+        step_cost=arguments.step_cost,
     )
     action_sets = ActionSetMaker(graph, rules)
     embedding = phrases = None
@@ -93,6 +96,9 @@ def make_parts(arguments: argparse.Namespace, device: torch.device, saved: dict[
         dropout=arguments.dropout,
         num_members=arguments.num_members,
         replay_preference=arguments.replay_preference,
+        best_first=rules.frontier == "best_first",
+        candidate_future=rules.frontier == "best_first" and arguments.discount_factor > 0,
+        remembered_predicates=len(graph.predicates) if arguments.use_memory else 0,
     )
     if not model.state_dimension:
         raise InputError(
@@ -227,7 +233,7 @@ def description(parts: Parts) -> dict[str, Any]:
     """What a checkpoint must agree with: the graph and the shape of the network."""
     return {
         "graph": parts.graph.fingerprint(),
-        "model": asdict(parts.model) | {"fusion_sizes": list(parts.model.fusion_sizes)},
+        "model": {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(parts.model).items()},
     }
 
 
@@ -297,4 +303,4 @@ def trained_network(parts: Parts, saved: dict[str, Any]) -> QNetwork:
     check_description(parts, saved["description"], path)
     network = empty_network(parts)
     load_parameters(network, saved["network"], path, "train again, or give another --checkpoint")
-    return network.to(parts.device).eval()
+    return network.to(parts.device).trained()

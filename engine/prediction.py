@@ -39,6 +39,7 @@ from scenes.scene import SceneSet
 from vrl_model import Judgement, QValues
 
 CHUNK = 8  # photos that are walked over side by side
+CANDIDATES = 128  # pairs judged at once, best first
 AHEAD = 8  # photos decoded before their turn
 MOST_PIXELS = 12_000_000  # a larger photo is shrunk before a detector or the agent looks at it
 PICTURE_SIDE = 1600  # pixels: the longer side of the photo with its boxes
@@ -271,18 +272,24 @@ def _loaded(photos: Iterable[Photo], pool: ThreadPoolExecutor, pixels: str | Non
 # ---------------------------------------------------------------- a few photos at a time
 
 
-def _in_full_batches(agent: Policy) -> Policy:
+class _InFullBatches:
     """The agent judging CHUNK states at a time, however few there are: products of one size add up in one order.
 
     So the graph of a photo does not depend on what other photos there are, nor on the number of processes.
     """
 
-    def judge(states: np.ndarray) -> Judgement:
-        q, *confidences = agent(np.resize(states, CHUNK))
+    def __init__(self, agent: Policy) -> None:
+        self.agent = agent
+
+    def __call__(self, states: np.ndarray) -> Judgement:
+        q, *confidences = self.agent(np.resize(states, CHUNK))
         n = len(states)
         return Judgement(QValues(*(values[:n] for values in q)), *(values[:n] for values in confidences))
 
-    return judge
+    def promise(self, candidates: np.ndarray) -> np.ndarray:
+        starts = range(0, len(candidates), CANDIDATES)
+        parts = [self.agent.promise(np.resize(candidates[i : i + CANDIDATES], CANDIDATES)) for i in starts]
+        return np.concatenate(parts)[: len(candidates)]
 
 
 class _Walker:
@@ -304,7 +311,7 @@ class _Walker:
                 photo.key: self._embed(photo, scenes.instances(i).boxes) for i, photo in enumerate(photos)
             }
         found = walk(
-            _in_full_batches(make_agent(parts, self.network, scenes)),
+            _InFullBatches(make_agent(parts, self.network, scenes)),
             scenes,
             parts.rules,
             np.arange(len(records)),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine import distributed as ranks
-from engine.baselines import frequency_policy, random_policy
+from engine.baselines import FrequencyPolicy, RandomPolicy
 from engine.parts import Parts, find_checkpoint, make_agent, open_scenes, trained_network
 from engine.proposals import detections_of_split
 from engine.results import graphs, score
@@ -51,15 +51,15 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
     def policy(name: str, scenes: SceneSet) -> Policy:
         if name == "agent":
             return make_agent(parts, network, scenes)
-        return frequency_policy(parts.graph) if name == "frequency" else random_policy(parts.graph, arguments.seed)
+        return FrequencyPolicy(parts.graph) if name == "frequency" else RandomPolicy(parts.graph, arguments.seed)
 
     tasks: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(arguments.policy):
         every = sys.maxsize if detections is None else BEST  # annotated pairs may be among the least likely ones
         found = walk_over(parts, policy(name, walked), walked, f"{name} walks", every)
         on_truth = found
-        if detections is not None:
-            on_truth = walk_over(parts, policy(name, truth), truth, f"{name}, given boxes", sys.maxsize)
+        if detections is not None or parts.rules.frontier == "best_first":
+            on_truth = walk_over(parts, policy(name, truth), truth, f"{name}, given boxes", sys.maxsize, may_stop=False)
         if ranks.rank():
             continue
         merged = best(merge(found))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from best_first import make_environment
 from engine import distributed as ranks
 from engine.log import TrainingLog, recall
 from engine.loop import TrainingLoop, slots_per_transition
@@ -18,7 +19,6 @@ from engine.parts import Parts, check_description, description, make_agent, make
 from engine.proposals import detections_of_split
 from engine.results import graphs, score
 from engine.walk import Findings, merge, walk_over
-from environment import SceneGraphEnvironment
 from files.checkpoints import clear_load_errors, load_checkpoint, load_parameters, save_checkpoint
 from files.io import InputError
 from files.scene_graphs import write_image_states
@@ -67,7 +67,7 @@ class TrainingRun:
         )
         slots = ranks.share(arguments.batch_size, "--batch_size")
         slots *= slots_per_transition(len(self.scenes.images), arguments.batch_size)
-        env = SceneGraphEnvironment(self.scenes, slots, parts.rules, parts.model.use_pair_context)
+        env = make_environment(self.scenes, slots, parts.rules, parts.model.use_pair_context)
         capacity = max(arguments.replay_buffer_capacity // ranks.world_size(), 1)
         self.learner = Learner(
             make_agent(parts, network, self.scenes), target, optimizer, learning, ranks.wrapped(network)

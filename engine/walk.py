@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from action_sets import ActionSetMaker, greedy
+from best_first import BestFirstEnvironment, make_environment
 from engine import distributed as ranks
 from engine.parts import Parts
 from environment import Rules, SceneGraphEnvironment
@@ -20,7 +21,15 @@ from vrl_model import Judgement
 BEST = 100  # phrases of an image that are kept: what recall@100 looks at
 MOST_PENDING = 2_000_000  # rows said before the best of each image are picked out
 
-Policy = Callable[[np.ndarray], Judgement]
+
+class Policy(Protocol):
+    """Who walks."""
+
+    def __call__(self, states: np.ndarray) -> Judgement:
+        """What it thinks of n states."""
+
+    def promise(self, candidates: np.ndarray) -> np.ndarray:
+        """Best first: the Q of looking at pairs (`best_first.candidate_dtype`), float32 (n,); Terminal's is 0."""
 
 
 class Findings(NamedTuple):
@@ -48,73 +57,77 @@ def walk(
     maximum_choices: int = BEST,
     progress: str | None = None,
     most: int = BEST,
+    may_stop: bool = True,
 ) -> Findings:
     """Walk greedily through `images` (indices into scenes), once each.
 
     predicates_per_pair: 1 takes the agent's own choice, more reads the k best Q values of each visited pair;
-    attributes_per_step likewise. The score of a relationship is the policy's confidence times those of both
+    attributes_per_step too. The score of a relationship is the policy's confidence times those of both
     instances, of an attribute times that of its one. The `most` best of each kind are kept, and of the agent's own
-    choices the `maximum_choices` best.
+    choices the `maximum_choices` best. may_stop: best first, Terminal ends an image; else every pair is looked at.
     """
     action_sets = ActionSetMaker(scenes.graph, rules)
-    env = SceneGraphEnvironment(scenes, min(num_slots, max(len(images), 1)), rules)
+    env = make_environment(scenes, min(num_slots, max(len(images), 1)), rules)
+    best_first = isinstance(env, BestFirstEnvironment)
     images = np.asarray(images, dtype=np.int64)
     env.assign(queues_of(images, most_steps(scenes, images, rules), env.num_slots))
+    if best_first:
+        env.advance(policy.promise, may_stop=may_stop)
     columns: list[list[dict[str, np.ndarray]]] = [[], [], []]
     pending = 0
     with tqdm(total=len(images), desc=progress, unit="image", disable=None if progress else True) as bar:
         while env.active.any():
-            slots = np.flatnonzero(env.active)
             states = env.states()
             sets = action_sets(states)
             judgement = policy(states)
-            triple = [
-                greedy(q, torch.from_numpy(allowed).to(q.device)).cpu().numpy()
-                for q, allowed in zip(judgement.q, sets, strict=True)
-            ]
-            step = env.num_steps[slots]
-            certainty = env.candidate_scores[slots, :, 0]
-            row = np.arange(len(slots))
-            s, o = states["subject"].astype(np.int64), states["object"].astype(np.int64)
-            pair = certainty[row, s] * certainty[row, o]
-            base = {"scene": states["scene"], "subject": states["subject"], "object": states["object"], "step": step}
-            base |= {key: states[key] for key in ("subject_category", "object_category")}
-            base = {key: values.copy() for key, values in base.items()}  # views would keep the whole records
-            columns[2].append(base)
-            q, certain = judgement.q, certainty[row, s]
-            for kind, name, values, confidence, allowed, weight, k in (
-                (
-                    0,
-                    "predicate",
-                    q.predicate,
-                    judgement.predicate_confidence,
-                    sets.predicate,
-                    pair,
-                    predicates_per_pair,
-                ),
-                (
-                    1,
-                    "attribute",
-                    q.attribute,
-                    judgement.attribute_confidence,
-                    sets.attribute,
-                    certain,
-                    attributes_per_step,
-                ),
+            columns[2].append(steps := _steps(env, states))
+            confident = _confidences(env, states)
+            for column, name, k, confidence in (
+                (0, "predicate", predicates_per_pair, judgement.predicate_confidence),
+                (1, "attribute", attributes_per_step, judgement.attribute_confidence),
             ):
-                if values.shape[1] and k:
-                    columns[kind].append(_best(values, confidence, allowed, weight, k, name, base))
-                    pending += len(columns[kind][-1]["score"])
+                q, allowed = getattr(judgement.q, name), getattr(sets, name)
+                if q.shape[1] and k:
+                    columns[column].append(_best(q, confidence, allowed, confident[name], k, name, steps))
+                    pending += len(columns[column][-1]["score"])
             if pending > MOST_PENDING:
                 columns = [[_top(_join(part), maximum_choices, most)] for part in columns[:2]] + columns[2:]
                 pending = 0
-            bar.update(int(env.step(states, *triple)[1].sum()))
+            triple = [
+                greedy(q, torch.from_numpy(allowed).to(q.device)).cpu().numpy()
+                for q, allowed in list(zip(judgement.q, sets, strict=True))[: 2 if best_first else 3]
+            ]
+            if best_first:
+                env.say(states, *triple, judgement.predicate_confidence.cpu().numpy())
+                done = env.advance(policy.promise, may_stop=may_stop)[1]
+            else:
+                done = env.step(states, *triple)[1]
+            bar.update(int(done.sum()))
     relationships, attributes, steps = (_join(parts) for parts in columns)
     return Findings(*(_top(part, maximum_choices, most) for part in (relationships, attributes)), steps)
 
 
+def _steps(env: SceneGraphEnvironment, states: np.ndarray) -> dict[str, np.ndarray]:
+    """Where the active slots are: the columns of `Findings.steps`. Copies: views would keep the whole records."""
+    columns = {key: states[key].copy() for key in ("scene", "subject", "object", "subject_category", "object_category")}
+    return columns | {"step": env.num_steps[env.active]}
+
+
+def _confidences(env: SceneGraphEnvironment, states: np.ndarray) -> dict[str, np.ndarray]:
+    """How confident the detector is of what a predicate is about, both instances, and of what an attribute is about."""
+    of = env.candidate_scores[env.active, :, 0]
+    row = np.arange(len(states))
+    subject = of[row, states["subject"].astype(np.int64)]
+    return {"predicate": subject * of[row, states["object"].astype(np.int64)], "attribute": subject}
+
+
 def walk_over(
-    parts: Parts, policy: Policy, scenes: SceneSet, progress: str | None, maximum_choices: int = BEST
+    parts: Parts,
+    policy: Policy,
+    scenes: SceneSet,
+    progress: str | None,
+    maximum_choices: int = BEST,
+    may_stop: bool = True,
 ) -> list[Findings]:
     """A greedy walk over the usable images, divided among the ranks.
 
@@ -130,6 +143,7 @@ def walk_over(
         attributes_per_step=parts.arguments.attributes_per_step,
         maximum_choices=maximum_choices,
         progress=progress if ranks.rank() == 0 else None,
+        may_stop=may_stop,
     )
     if parts.phrases is not None:
         parts.phrases.save()
@@ -220,8 +234,11 @@ def most_steps(scenes: SceneSet, images: Sequence[int], rules: Rules) -> np.ndar
     """The most steps that a walk over each image can take, int64 (n,): what the images are compared by.
 
     Every instance is a subject once, looks at up to `maximum_objects_per_subject` others, then ends with Terminal.
+    Best first every pair is looked at, and every instance by itself.
     """
     boxes = np.array([len(scenes.instances(int(image)).boxes) for image in images], dtype=np.int64)
+    if rules.frontier == "best_first":
+        return np.minimum(boxes * boxes, rules.maximum_steps)
     objects = np.minimum(np.maximum(boxes - 1, 0), rules.maximum_objects_per_subject)
     return np.minimum(boxes * (objects + 1), rules.maximum_steps)
 

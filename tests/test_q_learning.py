@@ -54,14 +54,14 @@ def steps():
     return transition(walk, "bicycle", "young"), transition(walk, "hat", "wet", "riding")
 
 
-def learner(reward_loss="squared", online=ONLINE, future=(0.0, 0.0, 0.0), **options):
+def learner(reward_loss="squared", online=ONLINE, **options):
     walk = street_walk()
     agent = make_agent(walk.graph, walk.env.scenes, reward_loss=reward_loss)
     target = copy.deepcopy(agent.network)
     optimizer = torch.optim.RMSprop(agent.network.parameters(), lr=0.01)
     made = Learner(agent, target, optimizer, LearningOptions(**options))
-    say_always(agent.network, *online, future=future)
-    say_always(target, *TARGET, future=future)
+    say_always(agent.network, *online)
+    say_always(target, *TARGET)
     return made
 
 
@@ -164,29 +164,16 @@ def test_squared_loss_of_every_action():
 
 
 def test_cross_entropy_loss_of_the_actions_taken():
-    """Heads give log-odds z of the reward; log(1 + exp(-z)) where it came, log(1 + exp(z)) where it did not."""
+    """Of what is said: log-odds z of the reward, log(1 + exp(-z)) where it came, log(1 + exp(z)) where it did not.
+
+    The next object, of which other objects follow, learns R + lambda max Q as with squared loss.
+    """
     first, second = steps()
-    future = (0.3, -0.2, 0.5)
-    made = learner("cross_entropy", future=future)
-    sigmoid = lambda z: 1 / (1 + np.exp(-z))  # noqa: E731
-    # Q of the target network: expected reward + future
-    bootstrap = [
-        0.9 * (-1 + 2 * sigmoid(2) + 0.3),
-        0.9 * (-1 + 2 * sigmoid(3) - 0.2),
-        0.9 * (-1 + 6 * sigmoid(4) + 0.5),
-    ]
-    assert bootstrap_of(made, first).tolist()[0] == pytest.approx(bootstrap, rel=1e-5)
-    fit = [np.log1p(np.exp(-0.5)), 0, np.log1p(np.exp(-7))]
-    expected = [a + (f - b) ** 2 for a, f, b in zip(fit, future, bootstrap, strict=True)]
+    made = learner("cross_entropy")
+    expected = [np.log1p(np.exp(-0.5)), 0, (7 - (5 + 3.6)) ** 2]
     assert made.losses(first).tolist() == pytest.approx(expected, rel=1e-5)
     # wet is wrong, riding and hat are right
-    bootstrap = [
-        0.9 * (-1 + 2 * sigmoid(2) + 0.3),
-        0.9 * (-1 + 2 * sigmoid(7) - 0.2),
-        0.9 * (-1 + 6 * sigmoid(0.5) + 0.5),
-    ]
-    fit = [np.log1p(np.exp(5)), np.log1p(np.exp(2)), np.log1p(np.exp(-2))]
-    expected = [a + (f - b) ** 2 for a, f, b in zip(fit, future, bootstrap, strict=True)]
+    expected = [np.log1p(np.exp(5)), np.log1p(np.exp(2)), (2 - (5 + 0.45)) ** 2]
     assert made.losses(second).tolist() == pytest.approx(expected, rel=1e-5)
 
 
@@ -194,7 +181,7 @@ def test_cross_entropy_loss_of_every_action():
     first, _ = steps()
     made = learner("cross_entropy", learn_from="all", discount_factor=0.0)
     right, wrong = (lambda z: np.log1p(np.exp(-z))), (lambda z: np.log1p(np.exp(z)))
-    expected = [right(0.5) + wrong(5) + right(-1), 0, right(7) + right(2) + wrong(3)]
+    expected = [right(0.5) + wrong(5) + right(-1), 0, (7 - 5) ** 2 + (2 - 5) ** 2 + (3 + 1) ** 2]
     assert made.losses(first).tolist() == pytest.approx(expected, rel=1e-5)
 
 

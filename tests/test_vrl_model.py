@@ -52,27 +52,25 @@ def test_q_values_are_unbounded(reward_loss):
     """Port fault: a softmax stood on the single Q output, which made it 1 whatever the state."""
     walk, scenes = walks()
     agent = make_agent(walk.graph, scenes, reward_loss=reward_loss)
-    say_always(
-        agent.network, {"young": 40, "wet": -40}, {"riding": 30}, {"Terminal": -70}, future=(200.0, -300.0, 50.0)
-    )
+    say_always(agent.network, {"young": 40, "wet": -40}, {"riding": 30}, {"Terminal": -70})
     q = agent(walk.env.states()).q
     if reward_loss == "squared":
         assert q.attribute.tolist() == [[40, 0, 0, -40]]
         assert q.predicate.tolist() == [[30, 0, 0, 0]]
-        assert q.entity.tolist() == [[0] * 8 + [-70]]
-    else:  # expected reward + what follows: the future has no bounds
-        assert q.attribute.tolist() == [[201, 200, 200, 199]]
-        assert q.predicate.tolist() == [[-299, -300, -300, -300]]
-        assert q.entity.tolist() == [[52] * 8 + [49]]  # half way between -1 and 5 is 2
+    else:  # expected rewards: nothing but phrases follows from what is said; what follows a next object has no bounds
+        assert q.attribute.tolist() == [[1, 0, 0, -1]]
+        assert q.predicate.tolist() == [[1, 0, 0, 0]]
+    assert q.entity.tolist() == [[0] * 8 + [-70]]
 
 
-def test_cross_entropy_heads_are_log_odds_of_the_reward():
+def test_cross_entropy_heads_of_what_is_said_are_log_odds_of_the_reward():
     walk, scenes = walks()
     agent = make_agent(walk.graph, scenes, reward_loss="cross_entropy")
-    say_always(agent.network, {"young": np.log(3)}, {}, {"hat": np.log(2)}, future=(1.0, 0.0, 10.0))
+    say_always(agent.network, {"young": np.log(3)}, {"riding": np.log(2)}, {"hat": 0.7})
     q = agent(walk.env.states()).q
-    assert q.attribute[0, 0].item() == pytest.approx(0.75 * 1 + 0.25 * -1 + 1)
-    assert q.entity[0, 2].item() == pytest.approx(2 / 3 * 5 + 1 / 3 * -1 + 10)
+    assert q.attribute[0, 0].item() == pytest.approx(0.75 * 1 + 0.25 * -1)
+    assert q.predicate[0, 0].item() == pytest.approx(2 / 3 * 1 + 1 / 3 * -1)
+    assert q.entity[0, 2].item() == pytest.approx(0.7)
 
 
 def test_one_forward_pass_gives_all_q_values():
@@ -118,7 +116,7 @@ def test_preferred_replay_is_taken_out_of_chances():
     torch.testing.assert_close(chances.predicate, torch.tensor([[0.15, 0.05, 0, 0]]))
     assert (chances.attribute == 0.25).all()
     assert (chances.entity == 0.25).all()
-    q = network.q_values(torch.logit(drawn), torch.zeros(1, 3))
+    q = network.q_values(torch.logit(drawn), None)
     torch.testing.assert_close(q.predicate, 2 * chances.predicate - 1)
 
 
@@ -139,12 +137,11 @@ def test_several_members_speak_by_their_mean():
     walk, scenes = walks("bicycle")
     agent = make_agent(walk.graph, scenes, reward_loss="cross_entropy", num_members=3)
     inputs = agent.encoder(walk.env.states(), agent.device)
-    every, futures = agent.network(*inputs, every_member=True)
-    assert (every.shape, futures.shape) == ((3, 1, 4 + 4 + 9), (3, 1, 3))
+    every, _ = agent.network(*inputs, every_member=True)
+    assert every.shape == (3, 1, 4 + 4 + 9)
     assert (every[0] != every[1]).any()
-    mean, future = agent.network(*inputs)
+    mean, _ = agent.network(*inputs)
     assert torch.allclose(every.mean(dim=0), mean)
-    assert torch.allclose(futures.mean(dim=0), future)
 
 
 @pytest.mark.parametrize("reward_loss", ["squared", "cross_entropy"])

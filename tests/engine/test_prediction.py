@@ -80,7 +80,10 @@ def test_one_photo(made, run, capsys):
 
 
 def test_it_finds_what_a_test_finds(made, run):
-    """The same photo, boxes and agent: the same graph, though features come from the photo and not from the cache."""
+    """The same photo, boxes and agent: the same graph, though features come from the photo and not from the cache.
+
+    The test keeps the agent's own choices too, however little it believes in them.
+    """
     assert main(["--test", *made.files(run), "--detections", str(made.detections), "--device", "cpu"]) == 0
     tested = json.loads((run / "predictions.json").read_text())
     photo = one_photo(made)
@@ -90,7 +93,7 @@ def test_it_finds_what_a_test_finds(made, run):
     found = [(names[e["subject"]], e["predicate"], names[e["object"]], e["score"]) for e in graph["relationships"]]
     assert found
     assert found == [
-        (r["subject"], r["predicate"], r["object"], r["score"]) for r in tested[photo.name]["relationships"]
+        (r["subject"], r["predicate"], r["object"], r["score"]) for r in tested[photo.name]["relationships"][:100]
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from small_world import image, scene_set, seen, street_graph
 from test_walk import BICYCLE, DOG, GRAPH, HAT, PERSON, POLICY, opinion, street_scenes
 
-from engine.baselines import frequency_policy, random_policy
+from engine.baselines import FrequencyPolicy, RandomPolicy
 from engine.results import found_boxes, graphs, score
 from engine.walk import Findings, walk
 from environment import Rules
@@ -146,7 +146,7 @@ def test_scoring_a_walk_is_scoring_its_predictions_file(seed):
     """`score` on arrays and evaluation.py on predictions.json give the same figures."""
     scenes = random_scenes(seed)
     shown = train_triplets(scenes.records[:4])
-    for policy in (random_policy(GRAPH, seed), frequency_policy(GRAPH)):
+    for policy in (RandomPolicy(GRAPH, seed), FrequencyPolicy(GRAPH)):
         found = walk(policy, scenes, Rules(), range(len(scenes)), predicates_per_pair=3)
         tasks = score(found, scenes, range(len(scenes)), shown)
         _, predicted = graphs(found, scenes, range(len(scenes)))
@@ -161,7 +161,7 @@ def test_scoring_a_walk_is_scoring_its_predictions_file(seed):
 
 def test_graphs_go_into_image_states(tmp_path):
     scenes = random_scenes(5)
-    found = walk(random_policy(GRAPH, 0), scenes, Rules(), range(len(scenes)))
+    found = walk(RandomPolicy(GRAPH, 0), scenes, Rules(), range(len(scenes)))
     truth, predicted = graphs(found, scenes, range(len(scenes)))
     write_image_states(tmp_path / "image_states.pickle", truth, predicted)  # refuses what is not plain data
     assert len(truth) == len(predicted) == len(scenes)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from small_world import Walker, image, make_agent, make_graph, say_always, scene_set, seen, street_graph
 
-from engine.baselines import frequency_policy, random_policy
+from engine.baselines import FrequencyPolicy, RandomPolicy
 from engine.walk import best, own_choices, walk
 from environment import Rules
 from vrl_model import Judgement, QValues
@@ -96,9 +96,8 @@ def test_more_predicates_of_each_pair():
     assert said(own_choices(found).relationships) == [expected[0], expected[2]]
 
 
-def test_keeps_the_most_confident_of_each_image(monkeypatch):
-    monkeypatch.setattr("engine.walk.BEST", 2)
-    found = walk(POLICY, street_scenes(3), Rules(), [0, 1, 2], predicates_per_pair=9, maximum_choices=2)
+def test_keeps_the_most_confident_of_each_image():
+    found = walk(POLICY, street_scenes(3), Rules(), [0, 1, 2], predicates_per_pair=9, maximum_choices=2, most=2)
     for scene in range(3):
         rows = found.relationships["scene"] == scene
         kept = [row[0] for row in said({key: column[rows] for key, column in found.relationships.items()})]
@@ -113,7 +112,7 @@ def test_every_own_choice_is_kept_on_demand(monkeypatch):
     """Predicate detection asks about annotated pairs: they need not be among the most confident ones."""
     monkeypatch.setattr("engine.walk.BEST", 1)
     scenes = street_scenes(2)
-    found = walk(POLICY, scenes, Rules(), [0, 1], predicates_per_pair=9, maximum_choices=1000)
+    found = walk(POLICY, scenes, Rules(), [0, 1], predicates_per_pair=9, maximum_choices=1000, most=1)
     pairs = int((found.steps["object"] >= 0).sum())
     assert pairs > 2
     assert len(own_choices(found).relationships["scene"]) == pairs
@@ -135,10 +134,9 @@ def test_an_own_choice_is_the_highest_q_however_high():
 def test_keeping_the_most_confident_as_it_goes_changes_nothing(monkeypatch):
     """Long walks drop what cannot be among the best of an image before they end."""
     scenes = street_scenes(7)
-    monkeypatch.setattr("engine.walk.BEST", 2)
 
     def rows():
-        found = walk(POLICY, scenes, Rules(), range(7), 3, predicates_per_pair=9, maximum_choices=2)
+        found = walk(POLICY, scenes, Rules(), range(7), 3, predicates_per_pair=9, maximum_choices=2, most=2)
         parts = found.relationships, found.attributes
         return [[part["scene"].tolist(), said(part), part["step"].tolist()] for part in parts]
 
@@ -177,7 +175,7 @@ def test_images_together_are_the_same_as_one_by_one(policy):
     agent = make_agent(GRAPH, scenes)
     answers = []
     for slots in (1, 4, 64):
-        made = {"agent": agent, "frequency": frequency_policy(GRAPH), "random": random_policy(GRAPH, 3)}[policy]
+        made = {"agent": agent, "frequency": FrequencyPolicy(GRAPH), "random": RandomPolicy(GRAPH, 3)}[policy]
         found = walk(made, scenes, Rules(), range(9), slots, predicates_per_pair=3)
         order = np.lexsort((found.steps["step"], found.steps["scene"]))
         columns = [found.steps[name][order].tolist() for name in ("scene", "step", "subject", "object")]
@@ -210,7 +208,7 @@ def test_one_object():
 def test_a_graph_without_attributes():
     graph = make_graph(["person", "bicycle"], [], ["riding"], [], [("person", "riding", "bicycle", 1)])
     scenes = scene_set(graph, [image([("person", PERSON), ("bicycle", BICYCLE)])])
-    for policy in (frequency_policy(graph), random_policy(graph, 0), make_agent(graph, scenes)):
+    for policy in (FrequencyPolicy(graph), RandomPolicy(graph, 0), make_agent(graph, scenes)):
         found = walk(policy, scenes, Rules(), [0])
         assert found.attributes == {}
         assert found.steps["step"].tolist()[:2] == [0, 1]
@@ -220,7 +218,7 @@ def test_a_graph_without_attributes():
 
 
 def test_the_frequency_prior_says_what_is_most_frequent():
-    found = walk(frequency_policy(GRAPH), street_scenes(), Rules(), [0], predicates_per_pair=3)
+    found = walk(FrequencyPolicy(GRAPH), street_scenes(), Rules(), [0], predicates_per_pair=3)
     # person riding bicycle 4, next to 2, near 1; wearing hat 3 (of 3); bicycle next to person 6; hat near person 1
     assert said(found.relationships) == [
         ("bicycle next to person", 0.5, 0),
@@ -236,7 +234,7 @@ def test_the_frequency_prior_says_what_is_most_frequent():
 
 
 def test_the_frequency_prior_looks_at_the_most_related_neighbour_first():
-    steps = walk(frequency_policy(GRAPH), street_scenes(), Rules(), [0]).steps
+    steps = walk(FrequencyPolicy(GRAPH), street_scenes(), Rules(), [0]).steps
     pairs = list(zip(steps["subject"].tolist(), steps["object"].tolist(), strict=True))
     # bicycle (7 phrases with person) before hat (3); Terminal when nothing else is left
     assert pairs == [(0, -1), (0, 1), (0, 2), (1, -1), (1, 0), (2, -1), (2, 0), (3, -1)]
@@ -244,7 +242,7 @@ def test_the_frequency_prior_looks_at_the_most_related_neighbour_first():
 
 def test_the_random_policy_stays_in_the_action_sets_and_repeats_by_seed():
     def words(seed):
-        found = walk(random_policy(GRAPH, seed), street_scenes(20), Rules(), range(20))
+        found = walk(RandomPolicy(GRAPH, seed), street_scenes(20), Rules(), range(20))
         return said(found.relationships), said(found.attributes)
 
     allowed = {"person riding bicycle", "person next to bicycle", "person near bicycle", "person wearing hat"}

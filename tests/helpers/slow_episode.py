@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from environment import Rules
 from files.splits import ImageRecord
 from semantic_graph import SemanticActionGraph
@@ -161,4 +163,131 @@ class SlowEpisode:
                 self.queue.append(instance)
             self.object = instance
         self.done = self.done or self.steps == self.rules.maximum_steps
+        return rewards
+
+
+class SlowBestFirst:
+    """One image's best-first episode in plain Python. `promise(s, o, repeats)` is the Q of looking at a pair (o: None).
+
+    Arguments as those of `SlowEpisode`; every instance has its most likely category.
+    """
+
+    def __init__(
+        self,
+        record: ImageRecord,
+        instances: list[tuple[Box, dict[str, float]]],
+        graph: SemanticActionGraph,
+        rules: Rules,
+        promise: Callable[[int, int | None, list[float]], float],
+        neighbour_factor: float = 0.5,
+    ) -> None:
+        self.graph, self.rules, self.promise = graph, rules, promise
+        self.objects = {o.object_id: o for o in record.labels.objects}
+        self.relations = [(r.subject_id, r.predicate, r.object_id) for r in record.labels.relationships]
+        self.marks = [(o.object_id, word) for o in record.labels.objects for word in o.attributes]
+        self.boxes = [box for box, _ in instances]
+        self.category = [max(likely, key=likely.get) for _, likely in instances]
+        self.confidence = [max(likely.values()) for _, likely in instances]
+        everyone = range(len(instances))
+        self.frontier: list[tuple[int, int | None]] = [(s, None) for s in everyone if graph.attributes]
+        self.frontier += [
+            (s, o)
+            for s in everyone
+            for o in everyone
+            if s != o and near(self.boxes[s], self.boxes[o], neighbour_factor)
+        ]
+        self.looked: list[tuple[int, int | None]] = []
+        self.said: dict[tuple[int, int], list[float]] = {}  # in the order of the looks
+        self.paid_relations: set[int] = set()
+        self.paid_marks: set[int] = set()
+        self.phrases: list[tuple[int, str, int]] = []
+
+    def alike(self, a: int, b: int) -> bool:
+        return self.category[a] == self.category[b] and (a == b or iou(self.boxes[a], self.boxes[b]) >= 0.5)
+
+    def repeated_by(self, s: int, o: int) -> list[list[float]]:
+        """What was said of the pairs that (s, o) repeats."""
+        return [said for (a, b), said in self.said.items() if self.alike(a, s) and self.alike(b, o)]
+
+    def repeats(self, s: int, o: int | None) -> list[float]:
+        if o is None:
+            return [0, 0, 0, 0]
+        earlier, reverse = self.repeated_by(s, o), self.said.get((o, s))
+        return [
+            max(map(sum, earlier), default=0),
+            float(bool(earlier)),
+            0 if reverse is None else sum(reverse),
+            float(reverse is not None),
+        ]
+
+    def memory(self) -> list[list[float]]:
+        """Of the current pair, the rows of a state's memory; greatest chance of each predicate."""
+        s, o = self.looked[-1]
+        none = [0.0] * len(self.graph.predicates)
+        if o is None:
+            return [none] * 6
+        rows = [self.repeated_by(s, o), [self.said.get((o, s), none)]]
+        for end in (s, o):
+            rows += [[said for pair, said in self.said.items() if pair[place] == end] for place in (0, 1)]
+        return [[max(values) for values in zip(none, *row, strict=True)] for row in rows]
+
+    def next_pair(self, may_stop: bool) -> tuple[int, int | None] | None:
+        """The pair to look at next, None for Terminal; and its Q."""
+        if not self.frontier or len(self.looked) == self.rules.maximum_steps:
+            return None
+        best = max(self.q(pair) for pair in self.frontier)
+        if may_stop and self.looked and best <= 0:
+            return None
+        # of equals the first, an object by itself before its pairs
+        return min((s, -1 if o is None else o, o) for s, o in self.frontier if self.q((s, o)) == best)[::2]
+
+    def best_left(self) -> float:
+        return max([0.0, *map(self.q, self.frontier)])
+
+    def q(self, pair: tuple[int, int | None]) -> float:
+        return self.promise(*pair, self.repeats(*pair))
+
+    def look(self, pair: tuple[int, int | None]) -> None:
+        self.frontier.remove(pair)
+        self.looked.append(pair)
+
+    def matches(self, key: int, i: int) -> bool:
+        o = self.objects[key]
+        return o.name == self.category[i] and iou(self.boxes[i], (o.x, o.y, o.w, o.h)) >= 0.5
+
+    def right_relations(self) -> dict[int, str]:
+        """Annotations, by their number, that match the current pair and pay."""
+        s, o = self.looked[-1]
+        return {
+            i: word
+            for i, (a, word, b) in enumerate(self.relations)
+            if o is not None and self.matches(a, s) and self.matches(b, o) and i not in self.paid_relations
+        }
+
+    def right_marks(self) -> dict[int, str]:
+        s, o = self.looked[-1]
+        return {
+            i: word
+            for i, (a, word) in enumerate(self.marks)
+            if o is None and self.matches(a, s) and i not in self.paid_marks
+        }
+
+    def say(self, attribute: str | None, predicate: str | None, chances: list[float]) -> list[float]:
+        """chances: of the predicates, in the graph's order. Returns the three rewards."""
+        s, o = self.looked[-1]
+        relations, marks = self.right_relations(), self.right_marks()
+        low, high = -1.0, self.rules.positive_reward
+        rewards = [
+            0.0 if attribute is None else high if attribute in marks.values() else low,
+            0.0 if predicate is None else high if predicate in relations.values() else low,
+            float(bool(relations or marks)) - self.rules.step_cost,
+        ]
+        if self.rules.new_phrases_only:
+            for paid, found in ((self.paid_relations, relations), (self.paid_marks, marks)):
+                for word in set(found.values()):
+                    paid.add(min(i for i, other in found.items() if other == word))
+        if o is not None:
+            self.said[s, o] = chances
+            if predicate is not None:
+                self.phrases.append((s, predicate, o))
         return rewards

@@ -144,9 +144,7 @@ def make_agent(
 
 
 @torch.no_grad()
-def say_always(
-    network: QNetwork, attribute: dict, predicate: dict, entity: dict, future=(0, 0, 0), default=0.0
-) -> None:
+def say_always(network: QNetwork, attribute: dict, predicate: dict, entity: dict, default=0.0) -> None:
     """Make a network give the same numbers for every state: {word: number}, `default` for the others."""
     graph = street_graph()
     vocabularies = (graph.attributes, graph.predicates, [*graph.entities, "Terminal"])
@@ -157,6 +155,3 @@ def say_always(
     ]
     network.members[0].heads.weight.zero_()
     network.members[0].heads.bias.copy_(torch.tensor(numbers))
-    if network.members[0].future is not None:
-        network.members[0].future.weight.zero_()
-        network.members[0].future.bias.copy_(torch.tensor(future))
