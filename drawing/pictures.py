@@ -29,7 +29,7 @@ __all__ = ["draw_boxes", "draw_graph", "draw_neighbourhood"]
 ENDINGS = (".svg", ".png", ".pdf", ".html")
 PNG_DPI = 144
 LARGEST_PNG_SIDE = 12_000  # pixels; a larger drawing is made smaller
-PHOTO_SIDE = 520  # points: the longer side of the photo beside a graph, or more beside a high one
+PHOTO_SIDE = (320, 520)  # points: the photo's longer side beside a small graph, a large one
 SHAPE = 1.4  # wanted width / height of a graph
 GAP = 16  # points between them
 
@@ -161,7 +161,8 @@ def _beside(photo: Image.Image, width: float, height: float) -> tuple[Pair, Pair
 
     Side by side, or the photo above a graph that is much wider than it is high.
     """
-    shrink = max(PHOTO_SIDE, 0.6 * height) / max(photo.size)
+    least, most = PHOTO_SIDE
+    shrink = max(least, min(most, 1.5 * max(width, height)), 0.6 * height) / max(photo.size)
     w, h = photo.width * shrink, photo.height * shrink
     if width > 2.2 * height + w:
         total = (max(w, width), h + GAP + height)
@@ -193,7 +194,7 @@ def _pdf(source: str, photo: Image.Image | None) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photo.jpg"
         photo.save(path, quality=88)
-        width, height = (side * PHOTO_SIDE / max(photo.size) / 72 for side in photo.size)  # inches
+        width, height = (side * PHOTO_SIDE[1] / max(photo.size) / 72 for side in photo.size)  # inches
         look = f"shape=none label=< > fixedsize=true imagescale=true width={width:.3f} height={height:.3f}"
         node = f'\tphoto [image="{path.as_posix()}" {look}]\n'
         source = source.rstrip().removesuffix("}") + node + "}\n"

@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--min_score",
         type=float,
-        help="leave out what scores less (default: a tenth of the best relationship's score; 0 draws all)",
+        help="leave out what scores less (default: a fifth of the best relationship's score; 0 draws all)",
     )
     parser.add_argument(
         "--max_relationships",

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_graphs import graph_of, hand_worked_pair, thing
 
-from drawing.selection import items_to_draw
+from drawing.selection import drawing_limits, items_to_draw
 
 
 @pytest.fixture
@@ -57,6 +57,20 @@ def test_unsure_objects_are_drawn_only_where_a_relationship_needs_them():
     graph = graph_of([thing(str(i), x=20 * i, score=score) for i, score in enumerate((0.1, 0.1, 0.8, 0.4, 0.39))])
     graph["relationships"] = [{"predicate": "on", "subject": 0, "object": 1}]
     assert items_to_draw(graph, max_relationships=5)["objects"] == [0, 1, 2, 3]
+
+
+def test_low_confidence_is_not_drawn():
+    things = [thing("dog", x=20 * i, score=score) for i, score in enumerate((0.9, 0.9, 0.9, 0.02))]
+    edges = [(0, 1, 0.8), (1, 0, 0.7), (1, 2, 0.17), (0, 2, 0.15), (2, 3, 0.01)]
+    graph = graph_of(
+        things,
+        [{"object": 0, "attribute": "red", "score": 0.5}, {"object": 1, "attribute": "red", "score": 0.01}],
+        [{"subject": s, "object": o, "predicate": "near", "score": score} for s, o, score in edges],
+    )
+    assert items_to_draw(graph, **drawing_limits(graph)) == chosen([0, 1, 2], [0], [0, 2]), "a fifth of 0.8 is 0.16"
+    assert items_to_draw(graph, **drawing_limits(graph, 1))["relationships"] == [0]
+    nothing = graph_of(things)
+    assert items_to_draw(nothing, **drawing_limits(nothing))["objects"] == [0, 1, 2]
 
 
 # ---------------------------------------------------------------- what excludes each other

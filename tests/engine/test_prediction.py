@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 from tiny_run import World, copy_of_run
 
-from drawing.selection import drawing_limits, items_to_draw
 from engine import prediction
 from engine.parts import PRETRAINED
 from engine.photos import find_photos, output_names
@@ -241,27 +240,6 @@ def test_many_names_are_quick_and_differ():
     """Quadratic work would take minutes."""
     paths = [Path(f"{'?*'[i % 2]}{i // 4}.{('jpg', 'png')[i // 2 % 2]}") for i in range(20_000)]
     assert len({name.lower() for name in output_names(paths).values()}) == len(paths)
-
-
-def test_what_the_agent_hardly_believes_is_not_drawn():
-    things = [{"name": "dog", "score": score} for score in (0.9, 0.9, 0.9, 0.02)]
-    edges = [(0, 1, 0.8), (1, 0, 0.7), (1, 2, 0.09), (0, 2, 0.07), (2, 3, 0.01)]
-    graph = {
-        "objects": things,
-        "relationships": [{"subject": s, "object": o, "predicate": "near", "score": score} for s, o, score in edges],
-        "attributes": [
-            {"object": 0, "attribute": "red", "score": 0.5},
-            {"object": 1, "attribute": "red", "score": 0.01},
-        ],
-    }
-    assert items_to_draw(graph, **drawing_limits(graph)) == {
-        "objects": [0, 1, 2],
-        "relationships": [0, 2],
-        "attributes": [0],
-    }
-    assert items_to_draw(graph, **drawing_limits(graph, 1))["relationships"] == [0]
-    nothing = {"objects": things, "relationships": [], "attributes": []}
-    assert items_to_draw(nothing, **drawing_limits(nothing))["objects"] == [0, 1, 2]
 
 
 # Which photos ---------------------------------------------------------------------------------------
