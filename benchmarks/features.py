@@ -32,7 +32,7 @@ from boxes import from_xywh
 from files.images import find_image, load_image
 from files.io import InputError, reports_input_errors, write_json
 from files.splits import Split
-from scenes.feature_cache import Item, compute_features
+from scenes.feature_cache import FeatureCache, Item, compute_features
 from scenes.features import EMBEDDING_MODELS, ImageEmbedding, build_embedding
 
 NO_BOXES = np.zeros((0, 4))
@@ -67,7 +67,8 @@ def box_by_box(embedding: ImageEmbedding, items: Sequence[Item]) -> float:
 def one_pass(embedding: ImageEmbedding, items: Sequence[Item], folder: Path, arguments: argparse.Namespace) -> float:
     """Seconds of `compute_features`, into the cache or from it, and of reading every vector once."""
     started = time.perf_counter()
-    cache = compute_features(embedding, items, folder, arguments.num_workers, arguments.device)
+    compute_features(embedding, items, folder, arguments.num_workers, arguments.device)
+    cache = FeatureCache(embedding, items, folder)
     for name, _, _ in items:
         _ = cache[name]
     return time.perf_counter() - started

@@ -21,7 +21,7 @@ from files.images import find_image
 from files.io import InputError
 from files.splits import Split
 from scenes.class_map import ClassMap, read_class_map
-from scenes.feature_cache import FeatureCache, compute_features
+from scenes.feature_cache import FeatureCache, compute_features, report
 from scenes.features import ImageEmbedding, build_embedding
 from scenes.scene import DetectedInstances, SceneSet
 from semantic_graph import SemanticActionGraph
@@ -77,7 +77,7 @@ def make_parts(arguments: argparse.Namespace, device: torch.device, saved: dict[
         )
     if arguments.use_skip_thought:
         encoder = load_encoder(arguments.skip_thought_dir, arguments.skip_thought_model, device)
-        cache = Path(arguments.output_dir) / "feature_cache" / "phrases.h5" if ranks.rank() == 0 else None
+        cache = Path(arguments.output_dir) / "feature_cache" / "phrases" if ranks.rank() == 0 else None
         phrases = PhraseStore(encoder, cache)
     model = ModelOptions(
         fusion_sizes=tuple(arguments.fusion_sizes),
@@ -212,13 +212,26 @@ def _features(parts: Parts, scenes: SceneSet, images_dir: str) -> tuple[FeatureC
         raise InputError(f"{missing[0]} (nor any other of the {len(missing)} images of the split)")
     if missing and ranks.rank() == 0:
         print(f"warning: {len(missing)} of {len(scenes)} images skipped: {missing[0]}, ...", file=sys.stderr)
-    cache = compute_features(
+    folder = Path(parts.arguments.output_dir) / "feature_cache"
+    made = compute_features(
         parts.embedding,
-        items,
-        Path(parts.arguments.output_dir) / "feature_cache",
+        items[ranks.rank() :: ranks.world_size()],
+        folder,
         parts.arguments.num_workers,
         parts.device,
+        file_number=ranks.rank(),
+        show_progress=ranks.rank() == 0,
     )
+    everybody = ranks.gather(made)
+    if ranks.rank() == 0:
+        print(report(everybody, folder))
+    ranks.total(torch.zeros(1))  # every rank has written
+    cache = FeatureCache(parts.embedding, items, folder)
+    if int(ranks.total(torch.tensor(len(cache)))) != len(cache) * ranks.world_size():
+        raise InputError(f"{folder}: not all processes see the same features; give a folder that all machines share")
+    if items and not len(cache):
+        reasons = [reason for part in everybody for reason in part.skipped.values()]
+        raise InputError(f"none of {len(items)} images can be read; {(reasons or ['see the warnings'])[0]}")
     usable = [index for index in range(len(scenes)) if scenes.records[index].image_name in cache]
     return cache, np.array(usable, dtype=np.int64)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from skipthoughts.tables import open_table
 from skipthoughts.tokenizer import tokenize
 
 # At once: phrases, words of one phrase (it may be a book), words altogether.
-_BATCH, _STEPS, _WORDS = 256, 256, 2048
+_BATCH, _STEPS, _WORDS = 16, 256, 2048
 
 
 class SentenceEncoder(nn.Module):
@@ -114,6 +115,21 @@ class _Skip:
             yield vectors[torch.from_numpy(inverse).to(self.device)].view(-1, len(numbers), vectors.shape[1])
 
 
+def _in_fixed_rows(phrases: list[str], members: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """`members` (indices of phrases of one length) in batches: (indices, their rows in a batch of `size`).
+
+    In what order a matrix product adds up may depend on the number of rows and on the row. So batches are all of one
+    size, and the row is the phrase's own: a hash of it.
+    """
+    own_rows = np.array([zlib.crc32(phrases[i].encode("utf-8", "surrogatepass")) % size for i in members], np.int64)
+    order = np.argsort(own_rows, kind="stable")
+    members, own_rows = members[order], own_rows[order]
+    # a phrase's batch: how many phrases of the same row come before it
+    batches = np.arange(len(members)) - np.searchsorted(own_rows, own_rows)
+    for number in range(batches.max(initial=-1) + 1):
+        yield members[batches == number], own_rows[batches == number]
+
+
 class Encoder:
     """Turns phrases into skip-thought vectors of `dimension` numbers. Made by `load_encoder`."""
 
@@ -129,21 +145,21 @@ class Encoder:
     def encode(self, phrases: list[str]) -> np.ndarray:
         """The vectors (len(phrases), dimension), float32, of the phrases.
 
-        uni-skip and bi-skip each have norm 1; a phrase without a word is zeros.
+        uni-skip and bi-skip each have norm 1; a phrase without a word is zeros. A phrase's vector is the same to the
+        last bit whatever phrases are encoded with it.
         """
         vectors = np.zeros((len(phrases), self.dimension), np.float32)
         sentences = [self._word_numbers(phrase) for phrase in phrases]
         lengths = np.array([len(sentence) for sentence in sentences], np.int64)
         for length in np.unique(lengths[lengths > 0]):
-            members = np.flatnonzero(lengths == length)
-            batch_size = int(np.clip(_WORDS // length, 1, _BATCH))
-            for start in range(0, len(members), batch_size):
-                batch = members[start : start + batch_size]
-                numbers = np.array([sentences[i] for i in batch])
+            size = int(np.clip(_WORDS // length, 1, _BATCH))
+            for batch, rows in _in_fixed_rows(phrases, np.flatnonzero(lengths == length), size):
+                numbers = np.full((size, length), self._unknown)
+                numbers[rows] = [sentences[i] for i in batch]
                 # cuDNN would round to TF32, which is good for three digits.
                 with torch.backends.cudnn.flags(allow_tf32=False):
                     parts = [part.encode(numbers) for part in self._parts]
-                vectors[batch] = torch.cat(parts, 1).cpu().numpy()
+                vectors[batch] = torch.cat(parts, 1).cpu().numpy()[rows]
         return vectors
 
     def _word_numbers(self, phrase: str) -> list[int]:

@@ -32,7 +32,6 @@ KNOWS["main"] |= KNOWS["engine"]
 
 # On their way out: arrows that still point upwards.
 UPWARDS = {("files", "semantic_graph")}
-COUNTING = {"scenes/feature_cache.py"}  # ask for the number of processes outside engine/
 
 
 @functools.cache
@@ -99,7 +98,7 @@ def test_only_the_engine_knows_how_many_processes_there_are():
         return attribute or any(name.startswith(("torch.distributed", "engine.distributed")) for name in imports(tree))
 
     elsewhere = {path for path, tree in sources() if asks(tree) and room(path) not in {"engine", "main", "benchmarks"}}
-    assert elsewhere <= COUNTING
+    assert not elsewhere
 
 
 def test_the_root_holds_the_commands_and_the_paper():

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -18,6 +17,7 @@ from engine import training as engine
 from files.checkpoints import load_checkpoint
 from files.detections import read_detections
 from files.scene_graphs import read_image_states
+from files.vector_cache import VectorCache
 from main import main
 from semantic_graph import SemanticActionGraph
 from skipthoughts.train import main as train_skipthoughts
@@ -226,9 +226,9 @@ def test_history_phrases(made, tmp_path):
     )
     flags = ["--use_skip_thought", "--skip_thought_dir", str(model), "--skip_thought_model", "uni"]
     assert main(["--train", "--test", *made.files(output), *SMALL, *flags, "--num_epochs", "1"]) == 0
-    with h5py.File(output / "feature_cache" / "phrases.h5") as kept:
-        phrases = json.loads(kept["phrases"][:].tobytes())
-        assert kept["vectors"].shape == (len(phrases), 8)
+    (kept,) = (output / "feature_cache" / "phrases").iterdir()
+    phrases = [key.decode() for key in VectorCache(kept).sources()]
+    assert all(len(VectorCache(kept).read(phrase.encode())) == 4 * 8 for phrase in phrases)
     graph = SemanticActionGraph.load(made.graph)
     assert all(phrase.split()[0] in " ".join(graph.entities + graph.attributes) for phrase in phrases)
     assert any(f" {predicate} " in phrase for phrase in phrases for predicate in graph.predicates)
