@@ -61,9 +61,9 @@ def find_photos(sources: Sequence[str], recursive: bool, output: Path) -> Photos
         else:
             raise InputError(f"{source}: no such image, folder or list of paths; check --predict")
         for path in found:
-            real = path.resolve()
-            if real not in seen:
-                seen.add(real)
+            place = os.path.abspath(path)
+            if place not in seen:
+                seen.add(place)
                 photos.paths.append(path)
     if not photos.paths:
         remark = photos.remark()

@@ -38,9 +38,10 @@ from files.splits import ImageRecord, Labels
 from scenes.scene import SceneSet
 from vrl_model import Judgement, QValues
 
-CHUNK = 8  # photos that are walked over side by side
 CANDIDATES = 128  # pairs judged at once, best first
-AHEAD = 8  # photos decoded before their turn
+SLOTS = 64  # photos that are walked over side by side
+BLOCK = 256  # photos in memory, where nobody looks at their pixels before they are drawn
+BLOCK_OF_PIXELS = 8  # photos in memory with their pixels
 MOST_PIXELS = 12_000_000  # a larger photo is shrunk before a detector or the agent looks at it
 PICTURE_SIDE = 1600  # pixels: the longer side of the photo with its boxes
 LARGE = 24_000_000  # pixels: one such photo is decoded at a time
@@ -118,31 +119,37 @@ def _predict(parts: Parts, saved: dict[str, Any], output: Path) -> None:
         print(f"{earlier} photos were done from other photos, boxes or settings; they are made again.")
     skipped, last = [], None
     many_folders = len({path.parent for path in photos.paths}) > 1
-    looks_at = _pixels_wanted(parts, boxes)
+    looks = boxes.detector is not None or parts.embedding is not None
+    block = BLOCK_OF_PIXELS if looks else BLOCK
     with (
         ThreadPoolExecutor(max(arguments.num_workers, 1)) as pool,
         tqdm(total=len(todo), desc="predicting", unit="photo", disable=None if ranks.rank() == 0 else True) as bar,
     ):
-        stream = _loaded(todo, pool, looks_at)
-        writing: deque[Future] = deque()
-        while chunk := list(itertools.islice(stream, CHUNK)):
+        stream = _loaded(todo, pool, looks, ahead=block)
+        writing: deque[tuple[Photo, Future[str | None]]] = deque()
+
+        def finish(left: int) -> None:
+            while len(writing) > left:
+                photo, future = writing.popleft()
+                photo.problem = future.result()
+                tell(photo)
+
+        def tell(photo: Photo) -> None:
+            bar.update()
+            if photo.problem:
+                skipped.append(f"{photo.path if many_folders else photo.path.name}: {photo.problem}")
+
+        while chunk := list(itertools.islice(stream, block)):
             boxes.look(chunk)
-            skipped += [
-                f"{photo.path if many_folders else photo.path.name}: {photo.problem}"
-                for photo in chunk
-                if photo.problem
-            ]
+            for photo in chunk:
+                if photo.problem:
+                    tell(photo)
             usable = [photo for photo in chunk if not photo.problem]
             for photo, graph in zip(usable, walker(usable) if usable else [], strict=True):
                 last = graph
-                writing.append(pool.submit(_write, graph, photo, arguments.format))
-            while len(writing) > 2 * CHUNK:
-                writing.popleft().result()
-                bar.update()
-            bar.update(len(chunk) - len(usable))
-        for future in writing:
-            future.result()
-            bar.update()
+                writing.append((photo, pool.submit(_write, graph, photo, arguments.format)))
+                finish(left=block)
+        finish(left=0)
     if parts.phrases is not None:
         parts.phrases.save()
     made, skipped_everywhere, remarks = _add_up(len(todo) - len(skipped), skipped, boxes.remarks())
@@ -231,41 +238,40 @@ def _add_up(made: int, skipped: list[str], remarks: list[str]) -> tuple[int, lis
 # ---------------------------------------------------------------- pixels
 
 
-def _pixels_wanted(parts: Parts, boxes: PhotoBoxes) -> str | None:
-    """What pixels are for: "looking" (a detector, the agent's features), "pictures", or None."""
-    if boxes.detector is not None or parts.embedding is not None:
-        return "looking"
-    return "pictures" if "png" in parts.arguments.format else None
-
-
 _one_at_a_time = threading.Lock()
 
 
-def _load(photo: Photo, pixels: str | None) -> Photo:
-    """Read the photo's header and, where they are wanted, its pixels; an error becomes its `problem`."""
+def _load(photo: Photo, looks: bool) -> Photo:
+    """Read the photo's header and, where somebody looks at them, its pixels; an error becomes its `problem`."""
     try:
         photo.header = image_header(photo.path)
         width, height = photo.header[:2]
-        if pixels:
-            longest = None
-            if pixels == "pictures":
-                longest = PICTURE_SIDE
-            elif width * height > MOST_PIXELS:
-                longest = int(max(width, height) * (MOST_PIXELS / (width * height)) ** 0.5)
-            with _one_at_a_time if width * height > LARGE else contextlib.nullcontext():
-                photo.image = load_image(photo.path, longest)
+        if looks:
+            shrink = (MOST_PIXELS / (width * height)) ** 0.5
+            photo.image = _decoded(photo, int(max(width, height) * shrink) if shrink < 1 else None)
     except InputError as error:
-        photo.problem = str(error).removeprefix(f"{photo.path}: ")
+        photo.problem = _without_path(error, photo)
     return photo
 
 
-def _loaded(photos: Iterable[Photo], pool: ThreadPoolExecutor, pixels: str | None) -> Iterator[Photo]:
-    """The photos in order, with headers and pixels, a few decoded ahead."""
+def _decoded(photo: Photo, longest: int | None) -> Image.Image:
+    """The photo's pixels; large photos are decoded one at a time."""
+    large = photo.header.width * photo.header.height > LARGE
+    with _one_at_a_time if large else contextlib.nullcontext():
+        return load_image(photo.path, longest)
+
+
+def _without_path(error: InputError, photo: Photo) -> str:
+    return str(error).removeprefix(f"{photo.path}: ")
+
+
+def _loaded(photos: Iterable[Photo], pool: ThreadPoolExecutor, looks: bool, ahead: int) -> Iterator[Photo]:
+    """The photos in order, with headers and, where somebody looks at them, pixels; a few are read ahead."""
     photos = iter(photos)
-    waiting = deque(pool.submit(_load, photo, pixels) for photo in itertools.islice(photos, AHEAD))
+    waiting = deque(pool.submit(_load, photo, looks) for photo in itertools.islice(photos, ahead))
     while waiting:
         photo = waiting.popleft().result()
-        waiting.extend(pool.submit(_load, photo, pixels) for photo in itertools.islice(photos, 1))
+        waiting.extend(pool.submit(_load, photo, looks) for photo in itertools.islice(photos, 1))
         yield photo
 
 
@@ -273,7 +279,7 @@ def _loaded(photos: Iterable[Photo], pool: ThreadPoolExecutor, pixels: str | Non
 
 
 class _InFullBatches:
-    """The agent judging CHUNK states at a time, however few there are: products of one size add up in one order.
+    """The agent judging SLOTS states at a time, however few there are: products of one size add up in one order.
 
     So the graph of a photo does not depend on what other photos there are, nor on the number of processes.
     """
@@ -282,7 +288,7 @@ class _InFullBatches:
         self.agent = agent
 
     def __call__(self, states: np.ndarray) -> Judgement:
-        q, *confidences = self.agent(np.resize(states, CHUNK))
+        q, *confidences = self.agent(np.resize(states, SLOTS))
         n = len(states)
         return Judgement(QValues(*(values[:n] for values in q)), *(values[:n] for values in confidences))
 
@@ -315,7 +321,7 @@ class _Walker:
             scenes,
             parts.rules,
             np.arange(len(records)),
-            num_slots=CHUNK,
+            num_slots=SLOTS,
             predicates_per_pair=arguments.predicates_per_pair,
             attributes_per_step=arguments.attributes_per_step,
             maximum_choices=0,
@@ -350,21 +356,29 @@ def _with_photo(graph: Graph, photo: Photo) -> Graph:
     }
 
 
-def _write(graph: Graph, photo: Photo, formats: Sequence[str]) -> None:
-    """The JSON file last: it says that the photo is done."""
+def _write(graph: Graph, photo: Photo, formats: Sequence[str]) -> str | None:
+    """The JSON file last: it says that the photo is done. Returns what is wrong with the photo, None: nothing."""
     for form in formats:
         if form == "png":
+            try:
+                image = photo.image or _decoded(photo, PICTURE_SIDE)
+            except InputError as error:
+                return _without_path(error, photo)
+            photo.image = None  # nobody needs it any more
             worth = drawing_limits(graph, DRAWN_RELATIONSHIPS)
+            drawn = items_to_draw(graph, **worth)["objects"]
+            if max(image.size) > PICTURE_SIDE:
+                image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+            scale = max(image.size) / max(photo.header[:2])
             with atomic_write(_named(photo.target, "_boxes.jpg")) as file:
-                draw_boxes(photo.image, _shrunk(graph, photo.scale), items_to_draw(graph, **worth)["objects"]).save(
-                    file, "JPEG", quality=90
-                )
+                draw_boxes(image, _shrunk(graph, scale), drawn).save(file, "JPEG", quality=90)
             draw_graph(graph, _named(photo.target, "_graph.png"), **worth)
         elif form != "json":
             with atomic_write(_named(photo.target, f".{form}")) as file:
                 file.write(EXPORTS[form](graph).encode())
     with atomic_write(_named(photo.target, ".json")) as file:
         file.write(msgspec.json.encode(graph) + b"\n")
+    return None
 
 
 def _shrunk(graph: Graph, scale: float) -> Graph:

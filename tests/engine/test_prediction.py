@@ -134,7 +134,7 @@ def test_every_kind_of_photo(made, run, tmp_path):
 def test_a_stopped_run_goes_on_and_another_setting_begins_anew(made, run, tmp_path, capsys, monkeypatch):
     names = every_kind_of_photo(tmp_path / "photos", one_photo(made))
     boxes = boxes_for(names, tmp_path / "boxes.json")
-    monkeypatch.setattr(prediction, "CHUNK", 2)
+    monkeypatch.setattr(prediction, "BLOCK_OF_PIXELS", 2)
     decoded = []
     monkeypatch.setattr(
         prediction, "load_image", lambda path, *size: decoded.append(path.name) or load_image(path, *size)
