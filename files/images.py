@@ -80,12 +80,27 @@ def image_header(path: str | Path) -> Header:
     with _open_image(path) as image:
         orientation = 1
         with contextlib.suppress(Exception):  # unreadable EXIF turns nothing, see _upright
-            orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+            exif = _png_exif(path) if image.format == "PNG" else image.getexif()
+            orientation = int(exif.get(ExifTags.Base.Orientation, 1))
             orientation = orientation if orientation in range(1, 9) else 1
         if image.format == "TIFF":  # newer Pillows give the size as turned already, older ones do not
             return Header(*_upright(image).size, orientation)
         size = image.size[::-1] if orientation >= 5 else image.size
         return Header(*size, orientation)
+
+
+def _png_exif(path: str | Path) -> Image.Exif:
+    """A PNG's EXIF, by its chunks: it may come behind the pixels, and Pillow would decode them all to get there."""
+    exif = Image.Exif()
+    with open(path, "rb") as file:
+        file.seek(8)  # the signature
+        while len(head := file.read(8)) == 8:
+            length, kind = int.from_bytes(head[:4], "big"), head[4:]
+            if kind == b"eXIf" and length < 1 << 20:
+                exif.load(b"Exif\0\0" + file.read(length))
+                break
+            file.seek(length + 4, os.SEEK_CUR)  # and the checksum
+    return exif
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

@@ -65,7 +65,7 @@ NOT_YET = {
     "graph_annotation_categories_lack_entity", "graph_json_huge_int_truth", "graph_json_infinite_gallery",
     "graph_json_large", "graph_surrogate_name", "hdf5_compound_names", "hdf5_names_bomb", "hdf5_names_not_utf8",
     "hdf5_offsets_bomb", "image_fifo", "image_rgba_limit", "log_not_finite", "pickle_laughs_image_states",
-    "pickle_memo_bomb", "predict_large_photos", "skip_npz_is_npy", "skip_options_infinite", "skip_table_negative",
+    "pickle_memo_bomb", "skip_npz_is_npy", "skip_options_infinite", "skip_table_negative",
     "skip_table_open_bracket", "split_3000_objects", "split_huge_int", "split_long_name_detector",
     "split_many_objects", "vectors_bad_zip", "vectors_header_open_bracket", "vectors_nan", "vectors_npz",
     "vectors_overflow", "vgg_classes_number", "vgg_many_classes", "visualize_thin_photo", "zip_bzip2_damaged",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from files.images import find_image, image_size, list_images, load_image
+from files.images import HAS_AVIF, find_image, image_header, image_size, list_images, load_image
 from files.io import InputError
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 128, 0), (255, 255, 255)
@@ -196,3 +196,44 @@ def test_find_image_in_the_two_folders_of_visual_genome(tmp_path: Path) -> None:
 def test_find_image_never_leaves_the_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="no image name"):
         find_image(tmp_path, name)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tiff"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_shrunk_image_is_the_image_made_small(tmp_path: Path, ending: str, orientation: int) -> None:
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+    soft = noise.resize((640, 480), Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"photo.{ending}"
+    soft.save(path, exif=exif, **({"lossless": True} if ending == "webp" else {}))
+    whole, small = load_image(path), load_image(path, longest=100)
+    assert image_header(path)[:2] == image_size(path) == whole.size
+    assert image_header(path).orientation == orientation
+    assert max(small.size) == 100
+    again = whole.resize(small.size, Image.Resampling.LANCZOS)
+    assert np.abs(np.asarray(again, dtype=float) - np.asarray(small, dtype=float)).mean() < 3
+    assert load_image(path, longest=5000).size == whole.size
+
+
+def test_the_orientation_behind_a_pngs_pixels_is_found_without_decoding_them(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 30)).save(path, exif=exif)
+    data = path.read_bytes()
+    at = data.index(b"eXIf") - 4
+    length = int.from_bytes(data[at : at + 4], "big") + 12
+    chunk, rest = data[at : at + length], data[:at] + data[at + length :]
+    end = rest.index(b"IEND") - 4
+    path.write_bytes(rest[:end] + chunk + rest[end:])
+    assert image_header(path) == (30, 40, 6)
+    assert load_image(path).size == (30, 40)
+
+
+@pytest.mark.skipif(not HAS_AVIF, reason="this Pillow was built without AVIF")
+def test_avif_is_read(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "a.avif")
+    assert load_image(tmp_path / "a.avif").size == (40, 30)
+    assert [path.name for path in list_images(tmp_path)] == ["a.avif"]
