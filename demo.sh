@@ -35,3 +35,4 @@ step "The gallery" \
 
 printf '\nA scene graph: %s\nThe gallery: %s\nAll of it took %s s.\n' \
   "$PWD/sample_run/scene_graph.png" "$PWD/sample_run/gallery/index.html" "$((SECONDS - beginning))"
+printf '\nScene graphs of your own photos, with nothing to train:\n  %s main.py --predict PHOTOS\n' "$VENV/bin/python"

@@ -80,6 +80,7 @@ RUN_FLAGS = frozenset(
         "detector",
         "detector_weights",
         "recursive",
+        "gallery",
         "format",
         "maximum_phrases",
     }
@@ -407,6 +408,7 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"what is written for each photo, of {', '.join(FORMATS)}; png: the photo with its boxes, and the graph. "
         "json is always written",
     )
+    group.add_argument("--gallery", action="store_true", help="also a gallery of all graphs, OUTPUT_DIR/gallery")
     group.add_argument("--maximum_phrases", type=int, default=100, help="most relationships and attributes of a photo")
 
     group = parser.add_argument_group("machine")

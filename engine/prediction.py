@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from drawing.gallery import prediction_gallery
 from drawing.pictures import draw_boxes, draw_graph
 from drawing.selection import drawing_limits, items_to_draw
 from engine import distributed as ranks
@@ -85,7 +86,7 @@ def predict(parts: Parts, saved: dict[str, Any]) -> None:
     """
     output = Path(parts.arguments.output_dir) / "predictions"
     with folder_lock(output) if ranks.rank() == 0 else contextlib.nullcontext():
-        if ranks.rank() == 0:
+        if ranks.rank() == 0:  # nobody else writes here now
             for leftover in output.glob(".*.tmp"):  # of a run that was killed
                 leftover.unlink(missing_ok=True)
         ranks.total(torch.zeros(1, device=parts.device))  # no rank writes before
@@ -169,6 +170,12 @@ def _predict(parts: Parts, saved: dict[str, Any], output: Path) -> None:
         f"Scene graphs of {made} of {total} photos written to {output}{there}; {len(skipped_everywhere)} skipped. "
         f"For each photo: {_what_is_written(arguments.format)}."
     )
+    if arguments.gallery:
+        gallery = Path(arguments.output_dir) / "gallery"
+        shown = prediction_gallery(output, gallery)
+        for line in shown.missing:
+            print(f"warning: {line}", file=sys.stderr)
+        print(f"A gallery of {shown.images} photos: {gallery / 'index.html'}.")
 
 
 def _what_is_written(formats: Sequence[str]) -> str:
