@@ -115,7 +115,7 @@ def learned(method: str, world: World, options: argparse.Namespace, encoders: di
         members = [MessagePassing(vectors, encoders["train"], num_predicates)]
     network = Members(members)
     start = time.perf_counter()
-    training = Training(passes=options.passes, seed=seed)
+    training = Training(passes=options.passes, mixed_precision=options.mixed_precision, seed=seed)
     network = train(network, encoders["train"], world.pairs, world.right, world.graph, training)
     print(f"{method}, seed {seed}: learned in {time.perf_counter() - start:.0f} s", flush=True)
     return lambda file, pairs: probabilities(network, encoders[file or "detected"], pairs, num_predicates)
@@ -297,7 +297,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--num_members", type=int, default=3, help="of the classifier, whose mean decides, as the agent's"
     )
-    parser.add_argument("--passes", type=float, default=8, help="how often every pair is learned from")
+    parser.add_argument("--passes", type=float, default=5, help="how often every pair is learned from")
+    parser.add_argument("--mixed_precision", action="store_true", help="learn with products in bfloat16")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the first weights, the order, the jitter")
     parser.add_argument("--output_dir", default="baselines", help="where everything is written")
     run(parser.parse_args(argv))

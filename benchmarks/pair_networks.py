@@ -33,12 +33,13 @@ PAIRS_AT_ONCE = 8192
 class Training:
     """How both networks learn."""
 
-    passes: float = 8.0  # how often every pair is learned from
+    passes: float = 5.0  # how often every pair is learned from
     batch_size: int = 512  # pairs in an update
     learning_rate: float = 0.001  # falls linearly to 0
     averaging: float = 0.999  # of the weights: how much of the average stays at an update
     box_jitter: float = 0.05  # corners move by this share of a box's sides
     mirror: bool = True  # half of a batch is learned from as if its images were mirrored
+    mixed_precision: bool = False  # products in bfloat16: twice as fast where the processor has them
     seed: int = 0
 
 
@@ -248,7 +249,8 @@ def train(
                 image = np.unique(batch["scene"], return_inverse=True)[1]
                 chosen = (rng.random(image.max() + 1) < 0.5)[image]
                 batch, target = mirrored(batch, target, chosen, partner)
-            said = network(encoder(batch))
+            with torch.autocast("cpu", torch.bfloat16, enabled=options.mixed_precision):
+                said = network(encoder(batch)).float()
             wanted = torch.from_numpy(target).float().expand_as(said)
             loss = F.binary_cross_entropy_with_logits(said, wanted, reduction="sum") / len(rows)
             optimizer.zero_grad()

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from engine.walk import Findings
-from evaluation import unseen_rows
-from files.predictions import Phrases, PhrasesOfImages, truth_scenes
+from evaluation import ground_truth_arrays, task_counts, task_figures
+from files.predictions import Phrases, PhrasesOfImages
 from files.scene_graphs import Graph, graph_from_record
-from metrics.vrd import evaluate_arrays
 from scenes.scene import SceneSet
 
 DECIMALS = 3  # of a pixel, in boxes that are written; scores are those of the written boxes
@@ -22,12 +21,19 @@ def score(
     scenes: SceneSet,
     images: Sequence[int],
     seen: set[tuple[str, ...]] | None = None,
-) -> dict:
-    """Recall of a walk over `images` (metrics/vrd.py). seen: `train_triplets` of the training split; adds zero-shot."""
-    vocabulary: dict[str, int] = {}
-    _, truth = truth_scenes((scenes.records[int(image)] for image in images), vocabulary)
-    unseen = None if seen is None else unseen_rows(truth, seen, vocabulary)
-    return evaluate_arrays(_phrases(found, scenes, images, vocabulary), truth, unseen)
+    protocol: str = "vrd",
+    ns: Sequence[int] | None = None,
+    resamples: int = 0,
+) -> dict[str, Any]:
+    """Figures of a walk over `images` by a protocol, as `evaluation.task_figures` (VRD's or scene graph generation's).
+
+    seen: `train_triplets` of the training split; adds zero-shot. ns: how many predictions of an image count. resamples:
+    of the images, for 95 % intervals; 0: none.
+    """
+    records = (scenes.records[int(image)] for image in images)
+    truth = ground_truth_arrays(records, seen, scenes.graph.predicates if protocol == "sgg" else ())
+    predicted = _phrases(found, scenes, images, truth.vocabulary)
+    return task_figures(task_counts(predicted, truth, protocol, ns), truth.vocabulary, resamples)
 
 
 def _phrases(found: Findings, scenes: SceneSet, images: Sequence[int], vocabulary: dict[str, int]) -> PhrasesOfImages:

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from engine import distributed as ranks
-from engine.baselines import FrequencyPolicy, RandomPolicy
+from engine.baselines import FrequencyPolicy, RandomPolicy, occurrences
 from engine.parts import Parts, find_checkpoint, make_agent, open_scenes, trained_network
 from engine.proposals import detections_of_split
 from engine.results import graphs, score
 from engine.walk import BEST, Findings, Policy, best, merge, own_choices, walk_over
 from evaluation import format_table, train_triplets
-from files.io import text_table, write_json
+from files.io import InputError, text_table, write_json
 from files.scene_graphs import predictions_from_graphs, write_image_states
 from files.splits import Split
+from metrics.figures import RESAMPLES
 from scenes.scene import SceneSet
 
 # Tasks of results.json -> rows of the comparison
@@ -43,7 +44,12 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
     arguments, output = parts.arguments, Path(parts.arguments.output_dir)
     network = trained_network(parts, saved) if "agent" in arguments.policy else None
     records = Split(arguments.test_data)
-    seen = train_triplets(Split(arguments.train_data)) if Path(arguments.train_data).exists() else None
+    training_records = Split(arguments.train_data) if Path(arguments.train_data).exists() else None
+    if training_records is None and "frequency" in arguments.policy:
+        raise InputError(
+            f"{arguments.train_data}: no such file; --policy frequency counts its pairs: check --train_data"
+        )
+    seen = train_triplets(training_records) if training_records is not None else None
     detections = detections_of_split(parts, arguments.test_data, arguments.detections, "test")
     truth = open_scenes(parts, records)
     walked = open_scenes(parts, records, detections) if detections is not None else truth
@@ -51,7 +57,9 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
     def policy(name: str, scenes: SceneSet) -> Policy:
         if name == "agent":
             return make_agent(parts, network, scenes)
-        return FrequencyPolicy(parts.graph) if name == "frequency" else RandomPolicy(parts.graph, arguments.seed)
+        if name == "frequency":
+            return FrequencyPolicy(parts.graph, occurrences(training_records, parts.graph, arguments.use_exact_match))
+        return RandomPolicy(parts.graph, arguments.seed)
 
     tasks: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(arguments.policy):
@@ -97,10 +105,11 @@ def all_scores(
 ) -> dict[str, dict[str, Any]]:
     """Every task of results.json. on_truth: what was said about annotated pairs, of the scenes `truth`."""
     images = np.arange(len(scenes))
-    tasks = score(found, scenes, images, seen)
+    tasks = score(found, scenes, images, seen, resamples=RESAMPLES)
     if tasks["relationship"]["total"]:
-        tasks["relationship_k1"] = score(own_choices(found), scenes, images)["relationship"]
-        given = score(on_truth, truth, images, seen)
+        own = score(own_choices(found), scenes, images, resamples=RESAMPLES)
+        tasks["relationship_k1"] = own["relationship"]
+        given = score(on_truth, truth, images, seen, resamples=RESAMPLES)
         tasks["predicate"] = given["relationship"]
         if seen is not None:
             tasks["zero_shot_predicate"] = given["zero_shot_relationship"]

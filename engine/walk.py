@@ -170,7 +170,8 @@ def _best(
 ) -> dict[str, np.ndarray]:
     """The k allowed actions of highest Q in each state as rows: (n, w) -> columns of up to n k rows."""
     masked = q.masked_fill(~torch.from_numpy(allowed).to(q.device), -torch.inf)
-    best, action = masked.topk(min(k, masked.shape[1]), dim=1)
+    # Of equal values the first, as `greedy` takes; topk takes any.
+    best, action = (part[:, :k] for part in masked.sort(dim=1, descending=True, stable=True))
     value = confidence.gather(1, action).cpu().numpy()
     best, action = best.cpu().numpy(), action.cpu().numpy()
     row, column = np.nonzero(best > -np.inf)
@@ -215,7 +216,7 @@ def _said_once(attributes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def best(found: Findings) -> Findings:
     """The BEST phrases of each kind of every image, and as many of the agent's own choices."""
-    return Findings(_top(found.relationships, BEST), _top(found.attributes, BEST), found.steps)
+    return Findings(_top(found.relationships, BEST, BEST), _top(found.attributes, BEST, BEST), found.steps)
 
 
 def own_choices(found: Findings) -> Findings:

@@ -7,7 +7,7 @@ import pytest
 from small_world import image, scene_set, seen, street_graph
 from test_walk import BICYCLE, DOG, GRAPH, HAT, PERSON, POLICY, opinion, street_scenes
 
-from engine.baselines import FrequencyPolicy, RandomPolicy
+from engine.baselines import FrequencyPolicy, RandomPolicy, occurrences
 from engine.results import found_boxes, graphs, score
 from engine.walk import Findings, walk
 from environment import Rules
@@ -146,14 +146,14 @@ def test_scoring_a_walk_is_scoring_its_predictions_file(seed):
     """`score` on arrays and evaluation.py on predictions.json give the same figures."""
     scenes = random_scenes(seed)
     shown = train_triplets(scenes.records[:4])
-    for policy in (RandomPolicy(GRAPH, seed), FrequencyPolicy(GRAPH)):
+    for policy in (RandomPolicy(GRAPH, seed), FrequencyPolicy(GRAPH, occurrences(scenes.records, GRAPH))):
         found = walk(policy, scenes, Rules(), range(len(scenes)), predicates_per_pair=3)
         tasks = score(found, scenes, range(len(scenes)), shown)
         _, predicted = graphs(found, scenes, range(len(scenes)))
         predictions = json.loads(json.dumps(predictions_from_graphs(predicted)))
         expected = evaluate(predictions, scenes.records, shown)
         assert tasks["relationship"]["total"] > 0
-        for task in tasks:
+        for task in tasks.keys() - {"predicates"}:
             assert tasks[task]["hits"] == expected[task]["hits"], task
             assert tasks[task]["recall"] == pytest.approx(expected[task]["recall"]), task
             assert tasks[task]["mean_recall"] == pytest.approx(expected[task]["mean_recall"]), task

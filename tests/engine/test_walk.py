@@ -5,7 +5,7 @@ import pytest
 import torch
 from small_world import Walker, image, make_agent, make_graph, say_always, scene_set, seen, street_graph
 
-from engine.baselines import FrequencyPolicy, RandomPolicy
+from engine.baselines import FrequencyPolicy, Occurrences, RandomPolicy, occurrences
 from engine.walk import best, own_choices, walk
 from environment import Rules
 from vrl_model import Judgement, QValues
@@ -13,6 +13,18 @@ from vrl_model import Judgement, QValues
 PERSON, BICYCLE, HAT, DOG = (10, 10, 40, 100), (40, 60, 60, 60), (15, 5, 20, 15), (300, 300, 20, 20)
 GRAPH = street_graph()
 WORDS = GRAPH.attributes, GRAPH.predicates, [*GRAPH.entities, "Terminal"]
+
+
+SEEN = Occurrences(np.array([8] * 4 + [0] * 4), np.zeros((8, 8), dtype=int))
+for _subject, _object, _pairs in (
+    ("person", "bicycle", 9),
+    ("bicycle", "person", 9),
+    ("person", "hat", 4),
+    ("hat", "person", 4),
+):
+    SEEN.pairs[GRAPH.entities.index(_subject), GRAPH.entities.index(_object)] = _pairs
+SEEN.pairs[3, 4], SEEN.objects[:4] = 14, 8  # 40 pairs; person, bicycle, hat, dog
+SEEN.objects[4:] = 0
 
 
 def street(name="1.jpg"):
@@ -175,7 +187,7 @@ def test_images_together_are_the_same_as_one_by_one(policy):
     agent = make_agent(GRAPH, scenes)
     answers = []
     for slots in (1, 4, 64):
-        made = {"agent": agent, "frequency": FrequencyPolicy(GRAPH), "random": RandomPolicy(GRAPH, 3)}[policy]
+        made = {"agent": agent, "frequency": FrequencyPolicy(GRAPH, SEEN), "random": RandomPolicy(GRAPH, 3)}[policy]
         found = walk(made, scenes, Rules(), range(9), slots, predicates_per_pair=3)
         order = np.lexsort((found.steps["step"], found.steps["scene"]))
         columns = [found.steps[name][order].tolist() for name in ("scene", "step", "subject", "object")]
@@ -208,7 +220,11 @@ def test_one_object():
 def test_a_graph_without_attributes():
     graph = make_graph(["person", "bicycle"], [], ["riding"], [], [("person", "riding", "bicycle", 1)])
     scenes = scene_set(graph, [image([("person", PERSON), ("bicycle", BICYCLE)])])
-    for policy in (FrequencyPolicy(graph), RandomPolicy(graph, 0), make_agent(graph, scenes)):
+    for policy in (
+        FrequencyPolicy(graph, occurrences(scenes.records, graph)),
+        RandomPolicy(graph, 0),
+        make_agent(graph, scenes),
+    ):
         found = walk(policy, scenes, Rules(), [0])
         assert found.attributes == {}
         assert found.steps["step"].tolist()[:2] == [0, 1]
@@ -217,24 +233,56 @@ def test_a_graph_without_attributes():
 # Baselines ----------------------------------------------------------------------------------------
 
 
-def test_the_frequency_prior_says_what_is_most_frequent():
-    found = walk(FrequencyPolicy(GRAPH), street_scenes(), Rules(), [0], predicates_per_pair=3)
-    # person riding bicycle 4, next to 2, near 1; wearing hat 3 (of 3); bicycle next to person 6; hat near person 1
-    assert said(found.relationships) == [
-        ("bicycle next to person", 0.5, 0),
-        ("person riding bicycle", round(4 / 7 * 0.5, 6), 0),
-        ("person wearing hat", 0.25, 0),
-        ("hat near person", 0.25, 0),
-        ("person next to bicycle", round(2 / 7 * 0.5, 6), 1),
-        ("person near bicycle", round(1 / 7 * 0.5, 6), 2),
-    ]
+def test_the_frequency_prior_counts_pairs_without_annotation_too():
+    found = walk(FrequencyPolicy(GRAPH, SEEN), street_scenes(), Rules(), [0], predicates_per_pair=3)
+    # person riding bicycle 4, next to 2, near 1, of 9 pairs; wearing hat 3 of 4; bicycle next to person 6 of 9;
+    # hat near person 1 of 4. One average pair is added to each: of all 40, riding 4, next to 8, wearing 3, near 2.
+    expected = {
+        "bicycle next to person": (6 + 8 / 40) / 10 * 0.5,
+        "bicycle riding person": None,
+        "person riding bicycle": (4 + 4 / 40) / 10 * 0.5,
+        "person next to bicycle": (2 + 8 / 40) / 10 * 0.5,
+        "person near bicycle": (1 + 2 / 40) / 10 * 0.5,
+        "person wearing hat": (3 + 3 / 40) / 5 * 0.25,
+        "hat near person": (1 + 2 / 40) / 5 * 0.25,
+    }
+    expected = {words: value for words, value in expected.items() if value}
+    got = {words: score for words, score, _ in said(found.relationships)}
+    assert got == pytest.approx(expected, abs=1e-6)
+    assert list(got.values()) == sorted(got.values(), reverse=True)
+    # of 8 objects each; of all 32, young 3, wet 2, big 1, red 7
     assert {row[0]: row[1] for row in said(found.attributes)} == pytest.approx(
-        {"person young": 3 / 6, "person wet": 2 / 6, "person big": 1 / 6, "bicycle red": 0.5, "hat red": 0.25}, abs=1e-5
+        {
+            "person young": (3 + 3 / 32) / 9,
+            "person wet": (2 + 2 / 32) / 9,
+            "person big": (1 + 1 / 32) / 9,
+            "bicycle red": (5 + 7 / 32) / 9 * 0.5,
+            "hat red": (2 + 7 / 32) / 9 * 0.25,
+        },
+        abs=1e-5,
     )
 
 
+def test_occurrences_are_ordered_pairs_of_different_objects():
+    two = image([("person", PERSON), ("person", DOG), ("hat", HAT), ("unknown", BICYCLE)])
+    seen_ = occurrences([two, image([("hat", HAT)])], GRAPH)
+    assert seen_.objects.tolist() == [2, 0, 2, 0, 0, 0, 0, 0]
+    assert seen_.pairs[0, :3].tolist() == [2, 0, 2]
+    assert seen_.pairs[2, :3].tolist() == [2, 0, 0]
+
+
+def test_of_equal_values_the_first_is_read_as_it_is_chosen():
+    """k = 1 and the best of k = 100 are the same choice, also where a prior has ties."""
+    policy = opinion({"young": 1, "wet": 1}, dict.fromkeys(GRAPH.predicates, 2), {"bicycle": 3, "hat": 2})
+    expected = {"person riding bicycle", "person wearing hat", "bicycle next to person", "hat near person"}
+    for k in (1, 2, 100):
+        found = own_choices(walk(policy, street_scenes(), Rules(), [0], predicates_per_pair=k, attributes_per_step=k))
+        assert {words for words, *_ in said(found.relationships)} == expected
+        assert "person young" in {words for words, *_ in said(found.attributes)}
+
+
 def test_the_frequency_prior_looks_at_the_most_related_neighbour_first():
-    steps = walk(FrequencyPolicy(GRAPH), street_scenes(), Rules(), [0]).steps
+    steps = walk(FrequencyPolicy(GRAPH, SEEN), street_scenes(), Rules(), [0]).steps
     pairs = list(zip(steps["subject"].tolist(), steps["object"].tolist(), strict=True))
     # bicycle (7 phrases with person) before hat (3); Terminal when nothing else is left
     assert pairs == [(0, -1), (0, 1), (0, 2), (1, -1), (1, 0), (2, -1), (2, 0), (3, -1)]
