@@ -6,6 +6,7 @@ slots advance in one call, and every rule below is an array operation over the s
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ from semantic_graph import SemanticActionGraph
 
 OBJECT_REWARD = 5.0
 PENALTY = -1.0
+REMEMBERED = 6  # vectors over the predicates in a best-first state's memory
+REPEATS = 4  # numbers about repetition, of a best-first state and of a candidate
+CERTAIN = 255  # a chance of 1, in memory
 NOT_QUEUED = np.iinfo(np.int32).max // 2
 
 
@@ -32,7 +36,9 @@ class Rules:
     predicate_action_set: str = "phrase"  # "word" (not in the paper): p with (s, p, .) and (., p, o) seen, maybe apart
     positive_reward: float = 1.0  # for a right attribute or predicate
     next_object_reward: str = "new_object"  # or "relationship": +5 when the pair is annotated (not in the paper)
-    frontier: str = "breadth_first"  # or "best_first": any pair may be next (not in the paper, see best_first.py)
+    frontier: str = (
+        "breadth_first"  # or "best_first": any pair may be next (not in the paper, see engine/best_first.py)
+    )
     new_phrases_only: bool = False  # an annotation pays once, as a new object does (not in the paper)
     step_cost: float = 0.03  # best first: what looking at a pair costs, where something new there pays 1
 
@@ -106,12 +112,47 @@ def state_dtype(graph: SemanticActionGraph, rules: Rules) -> np.dtype:
     )
 
 
-class SceneGraphEnvironment:
-    """Episodes over the images of `scenes`, `num_slots` at a time.
+def candidate_dtype() -> np.dtype:
+    """What the Q of a candidate pair is made of. Fields as in `state_dtype`; object -1: the subject alone.
+
+    certainty: the detector's confidences in both, multiplied. repeats: the greatest sum of chances said of a pair that
+    this one repeats, and whether there is one; the same for the pair with subject and object exchanged.
+    """
+    return np.dtype(
+        [
+            ("scene", "i4"),
+            ("subject", "i2"),
+            ("object", "i2"),
+            ("subject_category", "i4"),
+            ("object_category", "i4"),
+            ("subject_box", "f4", (4,)),
+            ("object_box", "f4", (4,)),
+            ("extent", "f4", (4,)),
+            ("context", "f4", (CONTEXT,)),
+            ("certainty", "f4"),
+            ("repeats", "f4", (REPEATS,)),
+        ]
+    )
+
+
+def best_first_dtype(graph: SemanticActionGraph, rules: Rules) -> np.dtype:
+    """A state's record: that of the breadth-first walk without next-object categories, and what is remembered.
+
+    memory: for every predicate how likely it was said to be (in 1 / CERTAIN), the greatest of: pairs that this one
+    repeats; the pair with subject and object exchanged; the subject's pairs as subject, and as object; the object's.
+    """
+    base = state_dtype(graph, rules)
+    left_out = ("entities", "instances", "entities_right")
+    fields = [(name, base.fields[name][0]) for name in base.names if name not in left_out]
+    memory = ("memory", "u1", (REMEMBERED, len(graph.predicates)))
+    return np.dtype([*fields, ("certainty", "f4"), ("repeats", "f4", (REPEATS,)), memory])
+
+
+class Episodes(ABC):
+    """What every walk has: slots with their images, what is annotated there, what has been said.
 
     assign(queues)  give each slot its images; slots without any stay idle
     states()        records of the active slots, in slot order
-    step(...)       take one action triple in each active slot
     """
 
     def __init__(self, scenes: SceneSet, num_slots: int, rules: Rules, with_context: bool = True) -> None:
@@ -233,74 +274,23 @@ class SceneGraphEnvironment:
         """Whether a walk can begin."""
         return bool(len(scene.boxes))
 
+    @abstractmethod
     def _begin(self, slots: np.ndarray) -> None:
-        self._take_next_subject(slots)
+        """The slots' images are loaded: where the walk over them starts."""
 
-    def _take_next_subject(self, slots: np.ndarray) -> np.ndarray:
-        """Breadth first: the object mined earliest, else the most confident one, that was no subject yet.
-
-        Returns bool (len(slots),): True where every instance has been a subject.
-        """
-        order = np.where(
-            self.queue_place[slots] < NOT_QUEUED, self.queue_place[slots], NOT_QUEUED + self.confidence_rank[slots]
-        )
-        order = np.where(self.was_subject[slots], np.iinfo(np.int32).max, order)
-        subject = order.argmin(axis=1)
-        finished = self.was_subject[slots, subject]
-        self.subject[slots] = subject
-        self.object[slots] = -1
-        self.was_subject[slots, subject] = True
-        self.mined[slots] = False
-        self.num_mined[slots] = 0
-        going, instance = slots[~finished], subject[~finished]
-        self._settle(going, instance, self.category[going, instance])
-        return finished
+    @abstractmethod
+    def _states(self, slots: np.ndarray) -> np.ndarray:
+        """Records of the states that the slots are in."""
 
     def _matches(self, slots: np.ndarray, instance: np.ndarray, category: np.ndarray) -> np.ndarray:
         """Ground-truth objects that the instances overlap: the same category, IoU >= 0.5. (len(slots), m) bool."""
         return self.gt_overlaps[slots, :, instance] & (self.gt_categories[slots] == category[:, None])
-
-    def _settle(self, slots: np.ndarray, instance: np.ndarray, category: np.ndarray) -> None:
-        """The agent stands on `instance`: from now on it bears `category`, and what it overlaps is found."""
-        score = np.where(
-            self.candidates[slots, instance] == category[:, None], self.candidate_scores[slots, instance], 0
-        )
-        self.category[slots, instance] = category
-        self.candidates[slots, instance] = -1
-        self.candidates[slots, instance, 0] = category
-        self.candidate_scores[slots, instance, 0] = score.max(axis=1)
-        self.gt_found[slots] |= self._matches(slots, instance, category)
 
     # ---- states
 
     def states(self) -> np.ndarray:
         """State records (`state_dtype`) of the active slots."""
         return self._states(np.flatnonzero(self.active))
-
-    def _states(self, slots: np.ndarray) -> np.ndarray:
-        subject, object_ = self.subject[slots], self.object[slots]
-        has_object = object_ >= 0
-        state = np.zeros(len(slots), dtype=self.dtype)
-        if not len(slots):
-            return state
-        state["scene"] = self.scene[slots]
-        state["subject"], state["object"] = subject, object_
-        state["subject_category"] = self.category[slots, subject]
-        state["object_category"] = np.where(has_object, self.category[slots, object_], -1)
-        state["subject_box"] = self.boxes[slots, subject]
-        state["object_box"] = np.where(has_object[:, None], self.boxes[slots, object_], 0)
-        state["extent"] = self.extent[slots]
-        if self.with_context:
-            state["context"] = np.where(has_object[:, None], self._context(slots, subject, object_), 0)
-        state["attributes_given"] = self.attributes_given[slots, subject]
-        state["history"] = self._history(slots, state)
-        attributes, relationships = self._annotations_here(slots, state)
-        state["attributes_right"] = bits_of(attributes, self.gt_attributes[slots, :, 1], len(self.graph.attributes))
-        state["predicates_right"] = bits_of(
-            relationships, self.gt_relationships[slots, :, 1], len(self.graph.predicates)
-        )
-        self._next_objects(slots, state)
-        return state
 
     def _annotations_here(self, slots: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The attributes and relationships annotated of the current pairs that still pay: bool (n, t), (n, r)."""
@@ -332,6 +322,122 @@ class SceneGraphEnvironment:
             ],
             axis=1,
         )
+
+    # ---- what is said
+
+    def _earned(self, state: np.ndarray, triple: np.ndarray) -> np.ndarray:
+        """The rewards of actions (n, 3), float32; 0 where none was taken (-1)."""
+        widths = self.rules.action_widths(self.graph)
+        first = np.cumsum(widths) - widths
+        earned = rewards(state, self.graph, self.rules)[np.arange(len(state))[:, None], first + triple]
+        earned[triple < 0] = 0
+        return earned
+
+    def _remember(self, slots: np.ndarray, state: np.ndarray, attribute: np.ndarray, predicate: np.ndarray) -> None:
+        """What has been said of the current subject and of the current pair, and which annotations that has named."""
+        subject, object_ = self.subject[slots], self.object[slots]
+        given = attribute >= 0
+        row, column, word = slots[given], subject[given], attribute[given]
+        self.attributes_given[row, column, word // 8] |= (128 >> word % 8).astype(np.uint8)
+        self.attribute_history[row, column, 1] = self.attribute_history[row, column, 0]
+        self.attribute_history[row, column, 0] = word
+        related = predicate >= 0
+        self.pair_predicate[slots[related], subject[related], object_[related]] = predicate[related]
+        if self.rules.new_phrases_only:
+            here = self._annotations_here(slots, state)[1]
+            pay(self.relationship_paid, slots, here, self.gt_relationships[slots, :, 1])
+
+    # ---- checkpoints
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Everything that changes, as tensors; `load_state_dict` continues from there bit for bit."""
+        names = [*self._shapes(**self.sizes), *_SLOT_ARRAYS]
+        lengths = np.array([len(queue) for queue in self.queues], dtype=np.int64)
+        arrays = {name: getattr(self, name).copy() for name in names} | {
+            "queue_lengths": lengths,
+            "queues": np.concatenate(self.queues),
+            "sizes": np.array([self.sizes[key] for key in "nkmtr"]),
+        }
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        self.sizes = dict(zip("nkmtr", state["sizes"].tolist(), strict=True))
+        for name in [*self._shapes(**self.sizes), *_SLOT_ARRAYS]:
+            setattr(self, name, state[name].numpy().copy())
+        self.queues = np.split(state["queues"].numpy(), np.cumsum(state["queue_lengths"].numpy())[:-1])
+
+
+_SLOT_ARRAYS = (
+    "position", "scene", "active", "subject", "object", "num_mined", "num_steps", "num_queued", "extent",
+)  # fmt: skip
+
+
+class SceneGraphEnvironment(Episodes):
+    """The paper's walk: breadth first.
+
+    assign(queues)  give each slot its images; slots without any stay idle
+    states()        records of the active slots, in slot order
+    step(...)       take one action triple in each active slot
+    """
+
+    def _begin(self, slots: np.ndarray) -> None:
+        self._take_next_subject(slots)
+
+    def _take_next_subject(self, slots: np.ndarray) -> np.ndarray:
+        """Breadth first: the object mined earliest, else the most confident one, that was no subject yet.
+
+        Returns bool (len(slots),): True where every instance has been a subject.
+        """
+        order = np.where(
+            self.queue_place[slots] < NOT_QUEUED, self.queue_place[slots], NOT_QUEUED + self.confidence_rank[slots]
+        )
+        order = np.where(self.was_subject[slots], np.iinfo(np.int32).max, order)
+        subject = order.argmin(axis=1)
+        finished = self.was_subject[slots, subject]
+        self.subject[slots] = subject
+        self.object[slots] = -1
+        self.was_subject[slots, subject] = True
+        self.mined[slots] = False
+        self.num_mined[slots] = 0
+        going, instance = slots[~finished], subject[~finished]
+        self._settle(going, instance, self.category[going, instance])
+        return finished
+
+    def _settle(self, slots: np.ndarray, instance: np.ndarray, category: np.ndarray) -> None:
+        """The agent stands on `instance`: from now on it bears `category`, and what it overlaps is found."""
+        score = np.where(
+            self.candidates[slots, instance] == category[:, None], self.candidate_scores[slots, instance], 0
+        )
+        self.category[slots, instance] = category
+        self.candidates[slots, instance] = -1
+        self.candidates[slots, instance, 0] = category
+        self.candidate_scores[slots, instance, 0] = score.max(axis=1)
+        self.gt_found[slots] |= self._matches(slots, instance, category)
+
+    def _states(self, slots: np.ndarray) -> np.ndarray:
+        subject, object_ = self.subject[slots], self.object[slots]
+        has_object = object_ >= 0
+        state = np.zeros(len(slots), dtype=self.dtype)
+        if not len(slots):
+            return state
+        state["scene"] = self.scene[slots]
+        state["subject"], state["object"] = subject, object_
+        state["subject_category"] = self.category[slots, subject]
+        state["object_category"] = np.where(has_object, self.category[slots, object_], -1)
+        state["subject_box"] = self.boxes[slots, subject]
+        state["object_box"] = np.where(has_object[:, None], self.boxes[slots, object_], 0)
+        state["extent"] = self.extent[slots]
+        if self.with_context:
+            state["context"] = np.where(has_object[:, None], self._context(slots, subject, object_), 0)
+        state["attributes_given"] = self.attributes_given[slots, subject]
+        state["history"] = self._history(slots, state)
+        attributes, relationships = self._annotations_here(slots, state)
+        state["attributes_right"] = bits_of(attributes, self.gt_attributes[slots, :, 1], len(self.graph.attributes))
+        state["predicates_right"] = bits_of(
+            relationships, self.gt_relationships[slots, :, 1], len(self.graph.predicates)
+        )
+        self._next_objects(slots, state)
+        return state
 
     def _next_objects(self, slots: np.ndarray, state: np.ndarray) -> None:
         """The next-object action set: categories of N(s) \\ H_S, most confident first, then Terminal."""
@@ -402,28 +508,6 @@ class SceneGraphEnvironment:
             self._begin_images(slots[done])
         return earned, done
 
-    def _earned(self, state: np.ndarray, triple: np.ndarray) -> np.ndarray:
-        """The rewards of actions (n, 3), float32; 0 where none was taken (-1)."""
-        widths = self.rules.action_widths(self.graph)
-        first = np.cumsum(widths) - widths
-        earned = rewards(state, self.graph, self.rules)[np.arange(len(state))[:, None], first + triple]
-        earned[triple < 0] = 0
-        return earned
-
-    def _remember(self, slots: np.ndarray, state: np.ndarray, attribute: np.ndarray, predicate: np.ndarray) -> None:
-        """What has been said of the current subject and of the current pair, and which annotations that has named."""
-        subject, object_ = self.subject[slots], self.object[slots]
-        given = attribute >= 0
-        row, column, word = slots[given], subject[given], attribute[given]
-        self.attributes_given[row, column, word // 8] |= (128 >> word % 8).astype(np.uint8)
-        self.attribute_history[row, column, 1] = self.attribute_history[row, column, 0]
-        self.attribute_history[row, column, 0] = word
-        related = predicate >= 0
-        self.pair_predicate[slots[related], subject[related], object_[related]] = predicate[related]
-        if self.rules.new_phrases_only:
-            here = self._annotations_here(slots, state)[1]
-            pay(self.relationship_paid, slots, here, self.gt_relationships[slots, :, 1])
-
     def _mine(self, slots: np.ndarray, instance: np.ndarray, category: np.ndarray) -> None:
         """Make `instance` the current object: its category is settled, it joins the queue of subjects."""
         self._settle(slots, instance, category)
@@ -433,30 +517,6 @@ class SceneGraphEnvironment:
         new = self.queue_place[slots, instance] == NOT_QUEUED
         self.num_queued[slots] += new
         self.queue_place[slots[new], instance[new]] = self.num_queued[slots[new]]
-
-    # ---- checkpoints
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """Everything that changes, as tensors; `load_state_dict` continues from there bit for bit."""
-        names = [*self._shapes(**self.sizes), *_SLOT_ARRAYS]
-        lengths = np.array([len(queue) for queue in self.queues], dtype=np.int64)
-        arrays = {name: getattr(self, name).copy() for name in names} | {
-            "queue_lengths": lengths,
-            "queues": np.concatenate(self.queues),
-            "sizes": np.array([self.sizes[key] for key in "nkmtr"]),
-        }
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        self.sizes = dict(zip("nkmtr", state["sizes"].tolist(), strict=True))
-        for name in [*self._shapes(**self.sizes), *_SLOT_ARRAYS]:
-            setattr(self, name, state[name].numpy().copy())
-        self.queues = np.split(state["queues"].numpy(), np.cumsum(state["queue_lengths"].numpy())[:-1])
-
-
-_SLOT_ARRAYS = (
-    "position", "scene", "active", "subject", "object", "num_mined", "num_steps", "num_queued", "extent",
-)  # fmt: skip
 
 
 def bits_of(mask: np.ndarray, words: np.ndarray, count: int) -> np.ndarray:

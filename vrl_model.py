@@ -17,9 +17,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from action_sets import ActionSetMaker, greedy, random_action
-from best_first import CERTAIN, REMEMBERED, REPEATS
 from boxes import CONTEXT, GEOMETRY, box_geometry
-from environment import Rules
+from environment import CERTAIN, REMEMBERED, REPEATS, Rules
 from scenes.scene import SceneSet
 from semantic_graph import SemanticActionGraph
 
@@ -397,7 +396,7 @@ class Agent:
             return self.network.q_values(*self.network(*self.encoder(states, self.device)))
 
     def promise(self, candidates: np.ndarray) -> np.ndarray:
-        """Q of looking at pairs (`best_first.candidate_dtype`), float32 (n,): what is expected there less the cost.
+        """Q of looking at pairs (`environment.candidate_dtype`), float32 (n,): what is expected there less the cost.
 
         Something is found when both objects are what they seem, so the chance is multiplied by the detector's
         confidences, of which the annotated boxes that are learned from say nothing.

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from best_first import BestFirstEnvironment
 from engine import distributed as ranks
+from engine.best_first import BestFirstEnvironment
 from engine.walk import most_steps, queues_of
-from environment import SceneGraphEnvironment
+from environment import Episodes
 from q_learning import Learner, jittered, mirror_partners, mirrored, set_mode
 from replay_memory import ReplayMemory
 
@@ -66,7 +66,7 @@ class TrainingLoop:
     random numbers are drawn for all slots and each rank takes its own; every slot has its own share of the memory.
     """
 
-    def __init__(self, env: SceneGraphEnvironment, learner: Learner, memory: ReplayMemory) -> None:
+    def __init__(self, env: Episodes, learner: Learner, memory: ReplayMemory) -> None:
         self.env, self.learner, self.memory = env, learner, memory
         self.num_slots = env.num_slots * ranks.world_size()
         self.mine = slice(ranks.rank() * env.num_slots, (ranks.rank() + 1) * env.num_slots)
@@ -83,6 +83,7 @@ class TrainingLoop:
     def begin_epoch(self, images: np.ndarray) -> None:
         """Shuffle the images and deal them out to the slots."""
         self.num_images = len(images)
+        self.env.scenes.epoch = self.epoch
         order = np.random.default_rng([self.learner.options.seed, self.epoch]).permutation(images)
         self.env.assign(queues_of(order, self.lengths[order], self.num_slots)[self.mine])
         if isinstance(self.env, BestFirstEnvironment):
@@ -198,6 +199,7 @@ class TrainingLoop:
         self.sums = EpochSums(
             transitions, updates, seconds, np.array(reward), torch.tensor(losses, device=self.learner.agent.device)
         )
+        self.env.scenes.epoch = self.epoch
         self.env.load_state_dict(state["env"])
         self.memory.load_state_dict(state["memory"])
         torch.set_rng_state(state["torch_random"])

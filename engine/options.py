@@ -33,8 +33,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate": 0.001,
         "learning_rate_decay": True,
         "target_averaging": 0.999,
-        "box_jitter": 0.05,
-        "mirror": True,
+        "box_jitter": 0.06,
+        "seen_twice": 0.05,
         "weight_decay": 1e-4,
         "fusion_sizes": [512, 256],
         "batch_size": 256,
@@ -48,7 +48,7 @@ PRESETS["sample"] = PRESETS["best"] | {
     "image_embedding_model_type": "efficientnet_lite0",
     "use_skip_thought": True,
     "num_members": 1,
-    "mirror": False,  # pixels are not mirrored
+    "seen_twice": 0.0,  # pixels are those of the annotated boxes
     "target_averaging": 0.99,  # a short training
     "use_adaptive_action_sets": True,
     "predicate_action_set": "word",
@@ -351,6 +351,14 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--box_jitter", type=float, default=0.0, help="move corners by this share of the sides (not in the paper)"
     )
+    group.add_argument(
+        "--seen_twice",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of the objects that are trained on, boxed a second time, as detectors do; corners then move once a walk "
+        "(not in the paper; without pixels)",
+    )
     group.add_argument("--weight_decay", type=float, default=0.0, help="of the optimizer (not in the paper)")
     group.add_argument(
         "--mirror",
@@ -446,7 +454,7 @@ def parse(argv: Sequence[str] | None, defaults: dict[str, Any] | None = None) ->
     for name in ("learning_rate", "samples_per_transition", "replay_preference"):
         if not 0 < getattr(arguments, name) < float("inf"):
             parser.error(f"--{name} must be more than 0")
-    for name in ("epsilon", "epsilon_end", "discount_factor", "category_mixing"):
+    for name in ("epsilon", "epsilon_end", "discount_factor", "category_mixing", "seen_twice"):
         if not 0 <= getattr(arguments, name) <= 1:
             parser.error(f"--{name} must be from 0 to 1")
     if arguments.frontier == "best_first" and not (arguments.use_box_geometry and arguments.use_pair_context):

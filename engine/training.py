@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from best_first import make_environment
 from engine import distributed as ranks
+from engine.best_first import make_environment
 from engine.log import TrainingLog, recall
 from engine.loop import TrainingLoop, slots_per_transition
 from engine.options import RUN_FLAGS
@@ -25,6 +25,7 @@ from files.scene_graphs import write_image_states
 from files.splits import Split
 from q_learning import Learner, LearningOptions, epsilon_at, make_optimizer
 from replay_memory import ReplayMemory
+from scenes.simulated import SimulatedScenes
 
 RESUMED = {
     "arguments": dict, "description": dict, "network": dict, "target": dict, "optimizer": dict, "loops": list,
@@ -45,6 +46,9 @@ class TrainingRun:
         self.output = Path(arguments.output_dir)
         detections = detections_of_split(parts, arguments.train_data, arguments.train_detections, "train")
         self.scenes = open_scenes(parts, Split(arguments.train_data), detections)
+        simulate = arguments.seen_twice > 0 and parts.embedding is None
+        if simulate:
+            self.scenes = SimulatedScenes(self.scenes, arguments.box_jitter, arguments.seen_twice, arguments.seed)
         validation = Split(arguments.validation_data)
         self.validation = open_scenes(parts, validation) if len(validation) else None
         learning = LearningOptions(
@@ -56,7 +60,7 @@ class TrainingRun:
             samples_per_transition=arguments.samples_per_transition,
             target_update_frequency=arguments.target_update_frequency,
             target_averaging=arguments.target_averaging,
-            box_jitter=arguments.box_jitter,
+            box_jitter=0.0 if simulate else arguments.box_jitter,
             mirror=arguments.mirror,
             next_object_loss_weight=arguments.next_object_loss_weight,
             seed=arguments.seed,

@@ -11,10 +11,10 @@ import torch
 from tqdm import tqdm
 
 from action_sets import ActionSetMaker, greedy
-from best_first import BestFirstEnvironment, make_environment
 from engine import distributed as ranks
+from engine.best_first import BestFirstEnvironment, make_environment
 from engine.parts import Parts
-from environment import Rules, SceneGraphEnvironment
+from environment import Episodes, Rules
 from scenes.scene import SceneSet
 from vrl_model import Judgement
 
@@ -29,7 +29,7 @@ class Policy(Protocol):
         """What it thinks of n states."""
 
     def promise(self, candidates: np.ndarray) -> np.ndarray:
-        """Best first: the Q of looking at pairs (`best_first.candidate_dtype`), float32 (n,); Terminal's is 0."""
+        """Best first: the Q of looking at pairs (`environment.candidate_dtype`), float32 (n,); Terminal's is 0."""
 
 
 class Findings(NamedTuple):
@@ -107,13 +107,13 @@ def walk(
     return Findings(*(_top(part, maximum_choices, most) for part in (relationships, attributes)), steps)
 
 
-def _steps(env: SceneGraphEnvironment, states: np.ndarray) -> dict[str, np.ndarray]:
+def _steps(env: Episodes, states: np.ndarray) -> dict[str, np.ndarray]:
     """Where the active slots are: the columns of `Findings.steps`. Copies: views would keep the whole records."""
     columns = {key: states[key].copy() for key in ("scene", "subject", "object", "subject_category", "object_category")}
     return columns | {"step": env.num_steps[env.active]}
 
 
-def _confidences(env: SceneGraphEnvironment, states: np.ndarray) -> dict[str, np.ndarray]:
+def _confidences(env: Episodes, states: np.ndarray) -> dict[str, np.ndarray]:
     """How confident the detector is of what a predicate is about, both instances, and of what an attribute is about."""
     of = env.candidate_scores[env.active, :, 0]
     row = np.arange(len(states))

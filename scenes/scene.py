@@ -176,6 +176,7 @@ class SceneSet(Sequence):
         self.keep = keep
         self.features: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None
         self.images = np.arange(len(records))
+        self.epoch = 0  # which walk over the images this is: see scenes/simulated.py
         self._scenes: OrderedDict[int, Scene] = OrderedDict()
 
     def __len__(self) -> int:

@@ -8,9 +8,9 @@ import torch
 from small_world import image, make_graph, scene_set, seen
 
 from action_sets import ActionSetMaker
-from best_first import REMEMBERED, REPEATS, BestFirstEnvironment
 from boxes import CONTEXT, GEOMETRY
-from environment import Rules
+from engine.best_first import BestFirstEnvironment
+from environment import REMEMBERED, REPEATS, Rules
 from q_learning import Learner, LearningOptions
 from replay_memory import transition_dtype
 from vrl_model import Agent, ModelOptions, QNetwork, StateEncoder

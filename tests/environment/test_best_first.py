@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from small_world import image, make_graph, scene_set, seen, street_graph
 
-from best_first import CERTAIN, BestFirstEnvironment, make_environment
-from environment import Rules, SceneGraphEnvironment
+from engine.best_first import BestFirstEnvironment, make_environment
+from environment import CERTAIN, Rules, SceneGraphEnvironment
 
 PERSON, TWIN, BICYCLE = (10, 10, 40, 100), (12, 10, 40, 100), (40, 60, 60, 60)  # the first two overlap: IoU 0.9
 PERSON_BOX = {"person": 1.0}

@@ -7,8 +7,8 @@ from slow_episode import SlowBestFirst
 from small_world import scene_set, seen
 from test_environment_oracle import ATTRIBUTES, PREDICATES, graphs, images
 
-from best_first import CERTAIN, BestFirstEnvironment
-from environment import Rules, unpacked
+from engine.best_first import BestFirstEnvironment
+from environment import CERTAIN, Rules, unpacked
 
 rules = st.builds(
     Rules,

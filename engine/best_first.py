@@ -17,53 +17,23 @@ from collections.abc import Callable
 
 import numpy as np
 
-from boxes import CONTEXT, iou, pair_context
-from environment import Rules, SceneGraphEnvironment, bits_of, pay, state_dtype
+from boxes import iou, pair_context
+from environment import (
+    CERTAIN,
+    REMEMBERED,
+    Episodes,
+    Rules,
+    SceneGraphEnvironment,
+    best_first_dtype,
+    bits_of,
+    candidate_dtype,
+    pay,
+)
 from scenes.scene import OVERLAP_THRESHOLD, Scene, SceneSet
-from semantic_graph import SemanticActionGraph
 
-REMEMBERED = 6  # vectors over the predicates in a state's memory
-REPEATS = 4  # numbers about repetition, of a state and of a candidate
-CERTAIN = 255  # a chance of 1, in memory
 MOST_NUMBERS = 2_000_000  # candidates times instances whose context is worked out at once
 
 Promise = Callable[[np.ndarray], np.ndarray]  # candidate records -> Q of looking there, float32
-
-
-def candidate_dtype() -> np.dtype:
-    """What the Q of a candidate pair is made of. Fields as in `environment.state_dtype`; object -1: the subject alone.
-
-    certainty: the detector's confidences in both, multiplied. repeats: the greatest sum of chances said of a pair that
-    this one repeats, and whether there is one; the same for the pair with subject and object exchanged.
-    """
-    return np.dtype(
-        [
-            ("scene", "i4"),
-            ("subject", "i2"),
-            ("object", "i2"),
-            ("subject_category", "i4"),
-            ("object_category", "i4"),
-            ("subject_box", "f4", (4,)),
-            ("object_box", "f4", (4,)),
-            ("extent", "f4", (4,)),
-            ("context", "f4", (CONTEXT,)),
-            ("certainty", "f4"),
-            ("repeats", "f4", (REPEATS,)),
-        ]
-    )
-
-
-def best_first_dtype(graph: SemanticActionGraph, rules: Rules) -> np.dtype:
-    """A state's record: that of the breadth-first walk without next-object categories, and what is remembered.
-
-    memory: for every predicate how likely it was said to be (in 1 / CERTAIN), the greatest of: pairs that this one
-    repeats; the pair with subject and object exchanged; the subject's pairs as subject, and as object; the object's.
-    """
-    base = state_dtype(graph, rules)
-    left_out = ("entities", "instances", "entities_right")
-    fields = [(name, base.fields[name][0]) for name in base.names if name not in left_out]
-    memory = ("memory", "u1", (REMEMBERED, len(graph.predicates)))
-    return np.dtype([*fields, ("certainty", "f4"), ("repeats", "f4", (REPEATS,)), memory])
 
 
 def make_environment(
@@ -74,7 +44,7 @@ def make_environment(
     return kind(scenes, num_slots, rules, with_context)
 
 
-class BestFirstEnvironment(SceneGraphEnvironment):
+class BestFirstEnvironment(Episodes):
     """Episodes over the images of `scenes`, `num_slots` at a time, best first.
 
     assign(queues)   give each slot its images
@@ -305,7 +275,3 @@ class BestFirstEnvironment(SceneGraphEnvironment):
         self.waiting[slots[row], s, o + 1] = True
         self.waiting[slots, object_, subject + 1] = True
         self.waiting[slots] &= self.frontier[slots]
-
-    def step(self, *_: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Only in the breadth-first walk: here `say` and `advance`."""
-        raise NotImplementedError("the best-first walk goes on with say() and advance()")

@@ -1,0 +1,58 @@
+"""Annotated scenes with boxes as a detector gives them."""
+
+import numpy as np
+from small_world import image, make_graph, scene_set
+
+from scenes.simulated import SimulatedScenes, simulated
+
+GRAPH = make_graph(["person", "bicycle"], [], ["riding"], [], [("person", "riding", "bicycle", 1)])
+RECORD = image([("person", (100, 100, 80, 200)), ("bicycle", (150, 200, 120, 120))], [(0, "riding", 1)])
+
+
+def scenes_of(jitter=0.0, twice=1.0, seed=0):
+    return SimulatedScenes(scene_set(GRAPH, [RECORD] * 3, neighbour_factor=100), jitter, twice, seed)
+
+
+def test_every_object_is_boxed_twice_where_all_are():
+    scene = scenes_of()[0]
+    assert scene.candidates[:, 0].tolist() == [0, 1, 0, 1]
+    assert (scene.boxes[:2] == scene_set(GRAPH, [RECORD])[0].boxes).all()  # without jitter the first ones stay
+    assert (scene.boxes[2:] != scene.boxes[:2]).all()
+    assert (scene.boxes[:, 2:] >= scene.boxes[:, :2]).all()
+    assert scene.gt_relationships.tolist() == [[0, 0, 1]]  # what is annotated stays what it is
+
+
+def test_second_boxes_overlap_the_first_most_of_the_time():
+    """Else they would not be two boxes of one thing: IoU >= 0.5."""
+    scenes = scenes_of(jitter=0.05)
+    overlaps = []
+    for scenes.epoch in range(60):
+        overlaps += scenes[0].gt_overlaps[[0, 1], [2, 3]].tolist()
+    assert 0.7 < np.mean(overlaps) <= 1
+
+
+def test_corners_move_by_a_share_of_the_sides():
+    instances = scene_set(GRAPH, [RECORD]).instances(0)
+    rng = np.random.default_rng(0)
+    moved = np.stack([simulated(instances, rng, 0.1, 0.0).boxes - instances.boxes for _ in range(4000)])
+    sides = np.array([[80, 200, 80, 200], [120, 120, 120, 120]])
+    assert np.allclose(moved.std(axis=0), 0.1 * sides, rtol=0.05)
+    assert np.allclose(moved.mean(axis=0), 0, atol=1.5)
+
+
+def test_the_share_that_is_boxed_twice():
+    instances = scene_set(GRAPH, [RECORD]).instances(0)
+    rng = np.random.default_rng(0)
+    assert abs(np.mean([len(simulated(instances, rng, 0.0, 0.25).boxes) - 2 for _ in range(4000)]) - 0.5) < 0.05
+
+
+def test_scenes_differ_by_epoch_image_and_seed_and_by_nothing_else():
+    first, again, other = scenes_of(0.1), scenes_of(0.1), scenes_of(0.1, seed=1)
+    boxes = first[0].boxes
+    assert (again[2].boxes != boxes).any()
+    assert (again[0].boxes == boxes).all()
+    assert (other[0].boxes != boxes).any()
+    first.epoch = 1
+    assert (first[0].boxes != boxes).any()
+    assert first.graph is GRAPH
+    assert len(first) == 3
