@@ -14,6 +14,7 @@ import sys
 import time
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,18 +50,32 @@ def _server() -> BaseContext:
     return context
 
 
+def start(words: list[str], folder: Path, root: Path = ROOT) -> BaseProcess:
+    """Start SCRIPT ARGUMENT... (SCRIPT relative to the repository), or -m MODULE ARGUMENT..., in `folder`."""
+    child = _server().Process(target=_run, args=([str(word) for word in words], str(folder), str(root)))
+    child.start()
+    return child
+
+
+def said(folder: Path) -> list[str]:
+    """What the command that ended in `folder` printed, to stdout and to stderr."""
+    paths = [folder / name for name in (".out", ".err")]
+    texts = [path.read_text(errors="replace") if path.exists() else "" for path in paths]
+    for path in paths:
+        path.unlink(missing_ok=True)
+    return texts
+
+
 def run_limited(
     words: list[str], folder: Path, seconds: float = SECONDS, gigabytes: float = GIGABYTES, root: Path = ROOT
 ) -> Outcome:
-    """Run `words` in `folder`: SCRIPT ARGUMENT..., SCRIPT relative to the repository, or -m MODULE ARGUMENT..."""
-    out, err = folder / ".out", folder / ".err"
-    child = _server().Process(target=_run, args=([str(word) for word in words], str(folder), str(root)))
-    child.start()
+    """Run `words` in `folder` (see `start`), within bounds."""
+    child = start(words, folder, root)
     beginning, peak, fault = time.monotonic(), 0.0, ""
     while child.is_alive():
         try:
             peak = max(peak, _peak(child.pid))
-            busy = _processor_seconds(child.pid)
+            busy = processor_seconds(child.pid)
         except (OSError, IndexError):
             break  # it has just ended
         if busy > seconds or time.monotonic() - beginning > 3 * seconds:
@@ -71,9 +86,7 @@ def run_limited(
             child.kill()
         time.sleep(0.02)
     child.join()
-    texts = [path.read_text(errors="replace") if path.exists() else "" for path in (out, err)]
-    for path in (out, err):
-        path.unlink(missing_ok=True)
+    texts = said(folder)
     if not fault and child.exitcode < 0:
         fault = f"signal {-child.exitcode}"
     if not fault and "Traceback (most recent call last)" in "".join(texts):
@@ -105,6 +118,7 @@ def _peak(pid: int) -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 2**20
 
 
-def _processor_seconds(pid: int) -> float:
+def processor_seconds(pid: int) -> float:
+    """What the process has used so far. Raises OSError or IndexError when it has ended."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
