@@ -6,10 +6,12 @@ A server process imports PyTorch and the project once and forks for each command
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -57,6 +59,14 @@ def start(words: list[str], folder: Path, root: Path = ROOT) -> BaseProcess:
     return child
 
 
+def end(child: BaseProcess) -> None:
+    """SIGKILL, also for what it has started itself."""
+    child.kill()
+    child.join()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
 def said(folder: Path) -> list[str]:
     """What the command that ended in `folder` printed, to stdout and to stderr."""
     paths = [folder / name for name in (".out", ".err")]
@@ -83,7 +93,7 @@ def run_limited(
         elif peak > gigabytes:
             fault = f"more than {gigabytes} GB"
         if fault:
-            child.kill()
+            end(child)
         time.sleep(0.02)
     child.join()
     texts = said(folder)
@@ -96,6 +106,7 @@ def run_limited(
 
 def _run(words: list[str], folder: str, root: str) -> None:
     """In the child: the script as `__main__`, its output in files."""
+    os.setpgrp()  # so that `end` finds what it starts
     os.chdir(folder)
     for descriptor, name in ((1, ".out"), (2, ".err")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
