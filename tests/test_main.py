@@ -62,6 +62,7 @@ def same_weights(one: Path, other: Path) -> bool:
     return all(torch.equal(a["network"][name], b["network"][name]) for name in a["network"] | b["network"])
 
 
+@pytest.mark.slow
 def test_one_seed_makes_a_run_repeatable(made, two_epochs, tmp_path, monkeypatch):
     written, write = [], engine.write_image_states
     monkeypatch.setattr(
@@ -77,6 +78,7 @@ def test_one_seed_makes_a_run_repeatable(made, two_epochs, tmp_path, monkeypatch
         assert (tmp_path / name).read_bytes() == (two_epochs / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_going_on_is_as_if_never_stopped(made, two_epochs, tmp_path):
     assert main(["--train", *made.files(tmp_path), *STEADY, "--num_epochs", "1"]) == 0
     assert not same_weights(tmp_path / "last.pt", two_epochs / "last.pt")
@@ -176,6 +178,7 @@ def detector(made, tmp_path_factory) -> Path:
     return weights
 
 
+@pytest.mark.slow
 def test_from_photos_to_graphs_by_a_detector_of_ones_own(made, detector, tmp_path, capsys):
     flags = ["--use_fastrcnn_proposals", "--detector_weights", str(detector), "--maximum_num_entities_per_image", "8"]
     files = made.files(tmp_path)
@@ -202,6 +205,7 @@ def test_from_photos_to_graphs_by_a_detector_of_ones_own(made, detector, tmp_pat
     assert graph["objects"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_holds_the_entity_vectors(made, tmp_path):
     """The file is needed for training alone; test and prediction do the same with it and without."""
     vectors, output = tmp_path / "vectors.npy", tmp_path / "run"
@@ -217,6 +221,7 @@ def test_a_checkpoint_holds_the_entity_vectors(made, tmp_path):
     assert main(["--predict", str(made.images), "--detections", str(made.detections), *made.files(output)]) == 0
 
 
+@pytest.mark.slow
 def test_history_phrases(made, tmp_path):
     """Skip-thoughts trained on the split's phrases; their vectors stay for the next run."""
     model, output = tmp_path / "model", tmp_path / "run"

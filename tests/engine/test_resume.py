@@ -18,6 +18,7 @@ from create_graph import main as create_graph
 from data.make_sample import main as make_sample
 from files.checkpoints import load_checkpoint
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = shlex.split(
     "--train --image_embedding_model_type none --use_box_geometry --category_vectors 8 --fusion_sizes 16 8 "

@@ -57,6 +57,7 @@ def test_it_ends_with_what_was_made_and_where(made, tmp_path, capsys):
     assert [signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)] == handlers, "Ctrl-C is as before"
 
 
+@pytest.mark.slow
 def test_a_bar_on_a_terminal(made, tmp_path):
     terminal, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))

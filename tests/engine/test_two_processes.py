@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tiny_run import World, copy_of_run
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 

@@ -340,6 +340,7 @@ def run_train(world: Path, *more: str) -> int:
     return faster_rcnn.train.main([str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_train_resume_and_detect_from_the_command_line(world, tmp_path, monkeypatch, capsys):
     """Two epochs at once, or one, a crash and the other: the same detector. It is used on a split and a folder."""
     output, common = tmp_path / "whole.pt", ["--num_epochs", 2, "--batch_size", 4]
