@@ -15,9 +15,12 @@ the output folder, and {train,validation,test}_data.json into data/data_samples/
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +30,16 @@ from data.describe import describe, report
 from data.division import divide, divide_further
 from data.gqa import read_gqa
 from data.own import read_own
-from data.photos import find_images
+from data.photos import check_boxes_are_inside, find_images
 from data.processes import Workers
 from data.vg150 import read_vg150
 from data.visual_genome import read_split_file, read_visual_genome
 from data.vocabulary import PLURAL, Vocabulary, build_graph, choose_vocabulary, read_word_list, use_word_list
 from data.vrd import read_vrd
-from files.io import InputError, reports_input_errors, safe_file_name, write_json
+from files.io import InputError, atomic_write, remove_leftovers, reports_input_errors, safe_file_name
 from semantic_graph import SemanticActionGraph
 
+SAMPLES = Path("data", "data_samples")
 DATA_SETS = {  # name, and a file by which its folder is known
     "vg": ("Visual Genome", "relationships.json"),
     "vrd": ("VRD", "annotations_train.json"),
@@ -149,6 +153,9 @@ def create(arguments: argparse.Namespace, workers: Workers) -> None:
         if path is not None:
             use_word_list(annotations, kind, read_word_list(path), path)
     present = find_images(annotations, arguments.images_dir)
+    if arguments.dataset in ("vg", "gqa", "own"):  # VRD's and VG150's boxes stay as they are published
+        annotations.cut_at_edges()
+        check_boxes_are_inside(annotations, directory)
     sizes = (arguments.num_train, arguments.num_validation, arguments.num_test)
     if arguments.dataset == "vg150":  # its reader has counted the validation images
         sizes = (sizes[0], None, sizes[2])
@@ -171,18 +178,42 @@ def create(arguments: argparse.Namespace, workers: Workers) -> None:
         if not len(rows[0]):
             raise InputError("no image is left for training; give a larger --num_train, or --graph_from all")
     vocabulary = choose_vocabulary(annotations, counted, arguments.min_occurances)
+    annotations.check_numbers_of_objects(directory)
     graph = build_graph(annotations, counted)
+    graph.made_in = annotations.fingerprint(graph.fingerprint(), rows)
     output = arguments.output or Path(".")
-    for kind in PLURAL:
-        write_json(output / f"{kind}_counts.json", sorted_counts(vocabulary, kind), indent=1)
-    graph.save(output / "graph.pickle")
-    folder = output / "data" / "data_samples"
-    write_splits([folder / f"{name}_data.json" for name in SPLITS], annotations, rows, workers)
+    write(output, vocabulary, graph, annotations, rows, workers)
     print(report(annotations, graph, rows))
     print(
         f"Wrote {output / 'graph.pickle'}, {output}/{{entity,attribute,predicate}}_counts.json and "
-        f"{folder}/{{train,validation,test}}_data.json in {time.perf_counter() - start:.1f} s."
+        f"{output / SAMPLES}/{{train,validation,test}}_data.json in {time.perf_counter() - start:.1f} s."
     )
+
+
+def write(
+    output: Path,
+    vocabulary: Vocabulary,
+    graph: SemanticActionGraph,
+    annotations: Annotations,
+    rows: list[np.ndarray],
+    workers: Workers,
+) -> None:
+    """Write all files under temporary names before the first gets its own, so that a run that dies leaves one set.
+
+    Should it die between two renames, graph and splits tell by `made_in` that they are of two runs.
+    """
+    counts = {output / f"{kind}_counts.json": sorted_counts(vocabulary, kind) for kind in PLURAL}
+    splits = [output / SAMPLES / f"{name}_data.json" for name in SPLITS]
+    remove_leftovers(*counts, output / "graph.pickle", *splits)
+    with ExitStack() as stack:
+        files = [stack.enter_context(atomic_write(path)) for path in (*counts, output / "graph.pickle", *splits)]
+        for file, value in zip(files, counts.values(), strict=False):
+            file.write(json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n")
+        graph.write(files[len(counts)])
+        write_splits(files[-len(splits) :], annotations, rows, graph.made_in, workers)
+        for file in files:  # on the disk, so that the renames follow at once
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def read_annotations(
@@ -210,6 +241,8 @@ def read_annotations(
     if dataset == "own":
         return read_own(directory, skip)
     annotations = read_visual_genome(directory, skip, workers)
+    if not len(annotations.attribute_name) and not (directory / "attributes.json").exists():
+        print(f"{directory}: no attributes.json, so the graph has no attributes.")
     own_division = directory / "split.json"
     sizes = (arguments.num_train, arguments.num_validation, arguments.num_test)
     if own_division.exists() and sizes == (None, None, None):

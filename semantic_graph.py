@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import numpy as np
 
-from files.io import InputError, read_bytes
-from files.pickles import read_plain_pickle, write_plain_pickle
+from files.io import InputError, atomic_write, read_bytes
+from files.pickles import read_plain_pickle
 
 FORMAT = "semantic action graph 1"
 CURE = "make it with create_graph.py"
@@ -114,6 +116,7 @@ class _GraphFile(msgspec.Struct, forbid_unknown_fields=True):
     predicate_aliases: dict[str, str]
     annotation_categories: list[str] | None
     annotation_predicates: list[str] | None
+    made_in: str | None = None
 
 
 _ATTRIBUTE_COLUMNS = ("category", "attribute", "count")
@@ -129,6 +132,7 @@ class SemanticActionGraph:
     entity_aliases, predicate_aliases: {alias: canonical name}, see `alias_map`.
     annotation_categories, annotation_predicates: the names that integers in the data set's own
         files stand for (VRD), in that order; None where its files use names.
+    made_in: the run of create_graph.py that made the graph; the splits of that run tell the same.
     """
 
     def __init__(
@@ -142,6 +146,7 @@ class SemanticActionGraph:
         predicate_aliases: Mapping[str, str] | None = None,
         annotation_categories: Sequence[str] | None = None,
         annotation_predicates: Sequence[str] | None = None,
+        made_in: str | None = None,
     ):
         self.entities, self.attributes, self.predicates = list(entities), list(attributes), list(predicates)
         self.attribute_edges = _sorted_rows(attribute_edges, 3)
@@ -150,6 +155,7 @@ class SemanticActionGraph:
         self.predicate_aliases = dict(predicate_aliases or {})
         self.annotation_categories = None if annotation_categories is None else list(annotation_categories)
         self.annotation_predicates = None if annotation_predicates is None else list(annotation_predicates)
+        self.made_in = made_in
         self._entity_index = {name: index for index, name in enumerate(self.entities)}
         self._attribute_index = {name: index for index, name in enumerate(self.attributes)}
         self._predicate_index = {name: index for index, name in enumerate(self.predicates)}
@@ -255,6 +261,11 @@ class SemanticActionGraph:
 
     def save(self, path: str | Path) -> None:
         """Write `graph.pickle`: a plain dict of lists, strings and integers."""
+        with atomic_write(path) as file:
+            self.write(file)
+
+    def write(self, out: IO[bytes]) -> None:
+        """Write what `save` writes into an open file."""
         columns = zip(_ATTRIBUTE_COLUMNS, self.attribute_edges.T.tolist(), strict=True)
         phrases = zip(_PREDICATE_COLUMNS, self.predicate_edges.T.tolist(), strict=True)
         file = _GraphFile(
@@ -268,8 +279,9 @@ class SemanticActionGraph:
             predicate_aliases=self.predicate_aliases,
             annotation_categories=self.annotation_categories,
             annotation_predicates=self.annotation_predicates,
+            made_in=self.made_in,
         )
-        write_plain_pickle(path, {name: getattr(file, name) for name in file.__struct_fields__})
+        pickle.dump({name: getattr(file, name) for name in file.__struct_fields__}, out, protocol=4)
 
     @classmethod
     def load(cls, path: str | Path) -> SemanticActionGraph:
@@ -296,6 +308,7 @@ class SemanticActionGraph:
             file.predicate_aliases,
             file.annotation_categories,
             file.annotation_predicates,
+            file.made_in,
         )
 
 

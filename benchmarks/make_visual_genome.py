@@ -3,7 +3,7 @@
     python benchmarks/make_visual_genome.py --percent 1 --output /tmp/vg
 
 100 percent is 108 077 images, 3.8 million objects, 2.8 million attributes, 2.3 million
-relationships: 2.3 GB in objects.json, attributes.json, relationships.json, scene_graphs.json.
+relationships: 2.3 GB in objects.json, attributes.json, relationships.json, scene_graphs.json; and image_data.json.
 Names follow Zipf's law. The quirks of the real files are in it: mixed case and stray spaces,
 `name` beside `names`, several names or none, missing attributes, empty predicates, boxes past
 the edge or empty, relationships of an object with itself, objects under several ids. The same
@@ -26,7 +26,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from files.io import atomic_write, reports_input_errors  # noqa: E402
+from files.io import atomic_write, reports_input_errors, write_json  # noqa: E402
 from semantic_graph import fold_name  # noqa: E402
 
 IMAGES = 108_077
@@ -102,6 +102,9 @@ def write_visual_genome(directory: Path, images: int, seed: int = 0, aliases: Pa
                 total += file.write(data)
         for file in files:
             file.write(b"]")
+    write_json(
+        directory / "image_data.json", [{"image_id": i, "width": 800, "height": 600} for i in range(1, images + 1)]
+    )
     return total
 
 

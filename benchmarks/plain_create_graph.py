@@ -47,7 +47,11 @@ def plain_create_graph(directory: Path, output: Path, train: set[int], minimum: 
     entity_alias = aliases(directory / "object_alias.txt")
     predicate_alias = aliases(directory / "relationship_alias.txt")
     images: dict[int, dict] = {}
-    objects_seen, relationships_seen = set(), set()
+    sizes: dict[int, tuple[int, int]] = {}
+    if (directory / "image_data.json").exists():
+        for item in load(directory / "image_data.json"):
+            sizes.setdefault(item["image_id"], (item["width"], item["height"]))
+    objects_seen, relationships_seen, attributes_seen = set(), set(), set()
     files = ["objects.json"] * (directory / "objects.json").exists()
     files += ["scene_graphs.json"] * (directory / "scene_graphs.json").exists()
     for file in files:
@@ -93,9 +97,16 @@ def plain_create_graph(directory: Path, output: Path, train: set[int], minimum: 
             if id_ not in parent and record["names"] and record["box"][2] > 0 and record["box"][3] > 0
         }
 
-    for item in load(directory / "attributes.json"):
+    files = ["attributes.json"] * (directory / "attributes.json").exists()
+    files += ["scene_graphs.json"] * (directory / "scene_graphs.json").exists()
+    described = [(file, item) for file in files for item in load(directory / file)]
+    for file, item in described:
         image = images.get(item["image_id"])
-        for raw in item["attributes"]:
+        if file == "attributes.json":
+            attributes_seen.add(item["image_id"])
+        elif item["image_id"] in attributes_seen:
+            continue
+        for raw in item["attributes" if file == "attributes.json" else "objects"]:
             record = image and image["objects"].get(image["ids"].get(raw["object_id"]))
             if record:
                 for name in map(fold, raw.get("attributes") or []):
@@ -120,6 +131,19 @@ def plain_create_graph(directory: Path, output: Path, train: set[int], minimum: 
                 if subject != object_ and name and subject in image["objects"] and object_ in image["objects"]:
                     image["relationships"].append((raw.get("relationship_id"), subject, name, object_))
         relationships_seen |= again
+
+    for id_, image in images.items():
+        for object_id, record in list(image["objects"].items()):
+            x, y, w, h = record["box"]
+            if id_ in sizes:  # cut at the edge
+                width, height = sizes[id_]
+                left, top = max(x, 0), max(y, 0)
+                record["box"] = [left, top, min(x + w, width) - left, min(y + h, height) - top]
+                if record["box"][2] <= 0 or record["box"][3] <= 0:
+                    del image["objects"][object_id]
+        image["relationships"] = [
+            edge for edge in image["relationships"] if edge[1] in image["objects"] and edge[3] in image["objects"]
+        ]
 
     first = Counter(o["names"][0] for id_, image in images.items() if id_ in train for o in image["objects"].values())
     known = {name for name, count in first.items() if count >= minimum}

@@ -6,20 +6,22 @@ columns they take 200 MB, and counting and filtering them is a few array operati
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from pathlib import Path
+from typing import IO
 
 import msgspec
 import numpy as np
 from tqdm import tqdm
 
 from data.processes import Workers
-from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord, open_split
+from files.io import InputError
+from files.splits import MOST_OBJECTS, ImageRecord, Labels, ObjectRecord, RelationshipRecord, SplitWriter
 
+OUTSIDE = "its box is outside the image"
 SPLITS = ("train", "validation", "test")
 PART_IMAGES = 500  # that a process encodes at a time
 
@@ -56,13 +58,26 @@ class Annotations:
     """{"entity", "attribute" or "predicate": k}: the first k names are the vocabulary, all and in this order."""
     annotation_categories: list[str] | None = None
     annotation_predicates: list[str] | None = None
-    dropped: Counter = field(default_factory=Counter)
-    """{(kind, reason): how many}, kind is "object", "attribute" or "relationship" (or "item")."""
+    cut: int = 0
+    """How many boxes were cut at the edge of their photo."""
+    _dropped: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    """{(kind, reason): (n + 1,) how many of each image; the last: of images that are not here}."""
 
-    def drop(self, kind: str, reason: str, count: int) -> None:
-        """Note that `count` things of a kind were left out."""
-        if count:
-            self.dropped[kind, reason] += int(count)
+    @property
+    def dropped(self) -> Counter:
+        """{(kind, reason): how many} of these images; kind is "object", "attribute" or "relationship" (or "item")."""
+        counts = {key: int(images.sum()) for key, images in self._dropped.items()}
+        return Counter({key: count for key, count in counts.items() if count})
+
+    def drop(self, kind: str, reason: str, images: np.ndarray) -> None:
+        """Note that things of a kind were left out. images: the row of the image of each, -1 where it is not here."""
+        n = len(self.image_ids)
+        counts = np.bincount(np.where(images < 0, n, images), minlength=n + 1)
+        self._dropped[kind, reason] = self._dropped.get((kind, reason), 0) + counts
+
+    def drop_items(self, count: int) -> None:
+        """Note that so many malformed items of a file were left out."""
+        self.drop("item", "malformed (--skip_bad_items)", np.full(count, -1))
 
     def names_of(self, kind: str) -> list[str]:
         """entity_names, attribute_names or predicate_names."""
@@ -72,17 +87,17 @@ class Annotations:
         """Keep the objects where every (m,) mask {reason to drop: mask} is true, and what hangs on them."""
         keep = np.ones(len(self.object_id), bool)
         for reason, mask in masks.items():
-            self.drop("object", reason, (keep & ~mask).sum())
+            self.drop("object", reason, self.object_image[keep & ~mask])
             keep &= mask
         if keep.all():
             return
         row = (np.cumsum(keep) - 1).astype(np.int32)
-        for name in ("object_image", "object_id", "object_box", "object_name"):
-            setattr(self, name, getattr(self, name)[keep])
         self.keep_attributes(keep[self.attribute_object], "its object was dropped")
         self.keep_relationships(
             keep[self.relationship_subject] & keep[self.relationship_object], "its subject or object was dropped"
         )
+        for name in ("object_image", "object_id", "object_box", "object_name"):
+            setattr(self, name, getattr(self, name)[keep])
         self.other_names = self.other_names[keep[self.other_names[:, 0]]]
         self.other_names[:, 0] = row[self.other_names[:, 0]]
         self.attribute_object = row[self.attribute_object]
@@ -94,36 +109,58 @@ class Annotations:
         width, height = self.image_size[self.object_image].T
         known = width > 0
         low, high = self.object_box[:, :2], self.object_box[:, :2] + self.object_box[:, 2:]
-        low = np.where(known[:, None], np.maximum(low, 0), low)
-        high = np.where(known[:, None], np.minimum(high, np.stack([width, height], axis=1)), high)
-        self.object_box = np.concatenate([low, high - low], axis=1)
-        self.keep_objects({"its box is outside the image": (high > low).all(axis=1)})
+        new_low = np.where(known[:, None], np.maximum(low, 0), low)
+        new_high = np.where(known[:, None], np.minimum(high, np.stack([width, height], axis=1)), high)
+        inside = (new_high > new_low).all(axis=1)
+        self.cut += int(((new_low != low) | (new_high != high)).any(axis=1)[inside].sum())
+        self.object_box = np.concatenate([new_low, new_high - new_low], axis=1)
+        self.keep_objects({OUTSIDE: inside})
 
-    def keep_attributes(self, keep: np.ndarray, reason: str) -> None:
-        """Keep the attributes where the (a,) mask is true."""
+    def keep_attributes(self, keep: np.ndarray, reason: str, images: np.ndarray | None = None) -> None:
+        """Keep the attributes where the (a,) mask is true. images: (a,) image rows (None: those of their objects)."""
         if keep.all():
             return
-        self.drop("attribute", reason, len(keep) - keep.sum())
+        images = self.object_image[self.attribute_object] if images is None else images
+        self.drop("attribute", reason, images[~keep])
         self.attribute_object, self.attribute_name = self.attribute_object[keep], self.attribute_name[keep]
 
-    def keep_relationships(self, keep: np.ndarray, reason: str) -> None:
-        """Keep the relationships where the (r,) mask is true."""
+    def keep_relationships(self, keep: np.ndarray, reason: str, images: np.ndarray | None = None) -> None:
+        """Keep the relationships where the (r,) mask is true. images: as for attributes."""
         if keep.all():
             return
-        self.drop("relationship", reason, len(keep) - keep.sum())
+        images = self.object_image[self.relationship_subject] if images is None else images
+        self.drop("relationship", reason, images[~keep])
         for name in ("id", "subject", "predicate", "object"):
             setattr(self, f"relationship_{name}", getattr(self, f"relationship_{name}")[keep])
 
     def keep_images(self, rows: np.ndarray) -> None:
-        """Keep the images of these rows (ascending); what is left out is not counted as dropped."""
+        """Keep the images of these rows (ascending), and what is noted as left out of them."""
         keep = np.zeros(len(self.image_ids), bool)
         keep[rows] = True
-        dropped = self.dropped.copy()
+        dropped = {key: counts[np.append(rows, -1)] for key, counts in self._dropped.items()}
         self.keep_objects({"": keep[self.object_image]})
-        self.dropped = dropped
+        self._dropped = dropped
         self.object_image = (np.cumsum(keep) - 1)[self.object_image]
         self.image_names = [self.image_names[row] for row in rows]
         self.image_ids, self.image_size = self.image_ids[rows], self.image_size[rows]
+
+    def check_numbers_of_objects(self, source: object) -> None:
+        """Raise InputError naming the image that has more objects than a split file may."""
+        counts = np.bincount(self.object_image, minlength=1)
+        if counts.max() > MOST_OBJECTS:
+            raise InputError(
+                f"{source}: image {self.image_names[counts.argmax()]!r} has {counts.max():,} objects; "
+                f"an image may have {MOST_OBJECTS:,}: take it out of the annotations"
+            )
+
+    def fingerprint(self, graph: str, rows: Sequence[np.ndarray]) -> str:
+        """Hexadecimal hash of the annotations, of the graph's fingerprint and of the image rows of each split."""
+        digest = hashlib.sha256(msgspec.json.encode([graph, self.image_names]))
+        columns = (self.object_image, self.object_box, self.object_name, self.attribute_object, self.attribute_name)
+        columns += (self.relationship_subject, self.relationship_predicate, self.relationship_object)
+        for array in (*columns, *rows):
+            digest.update(np.ascontiguousarray(array, "<f8" if array.dtype.kind == "f" else "<i8"))
+        return digest.hexdigest()[:16]
 
     def parts(self, size: int) -> Iterator[Annotations]:
         """`size` images at a time as annotations of their own (views, not copies)."""
@@ -151,7 +188,7 @@ class Annotations:
                 relationship_object=self.relationship_object[e:f] - a,
                 entity_aliases={},
                 predicate_aliases={},
-                dropped=Counter(),
+                _dropped={},
             )
 
     def records(self) -> Iterator[ImageRecord]:
@@ -198,23 +235,24 @@ def _plain_numbers(values: np.ndarray) -> list[int | float]:
     return [int(value) if value == int(value) else value for value in values.tolist()]
 
 
-def write_splits(paths: Sequence[Path], annotations: Annotations, rows: Sequence[np.ndarray], workers: Workers) -> None:
-    """Write split files, one pass over the images. rows: for each path, the image rows that go into it."""
+def write_splits(
+    files: Sequence[IO[bytes]], annotations: Annotations, rows: Sequence[np.ndarray], made_in: str, workers: Workers
+) -> None:
+    """Write split files, one pass over the images. rows: for each file, the image rows that go into it."""
     split_of = np.full(len(annotations.image_ids), -1)
     for number, part in enumerate(rows):
         split_of[part] = number
     split_parts = np.split(split_of, range(PART_IMAGES, len(split_of), PART_IMAGES))
     tasks = zip(annotations.parts(PART_IMAGES), split_parts, strict=True)
     results = workers.in_order(_encode, tasks, large=len(split_of) > 4 * PART_IMAGES)
-    with (
-        ExitStack() as stack,
-        tqdm(total=len(split_of), desc="splits", unit=" images", disable=None, leave=False) as bar,
-    ):
-        writers = [stack.enter_context(open_split(path)) for path in paths]
+    writers = [SplitWriter(file, made_in) for file in files]
+    with tqdm(total=len(split_of), desc="splits", unit=" images", disable=None, leave=False) as bar:
         for texts in results:
             for number, text in texts:
-                writers[number](text)
+                writers[number].add(text)
             bar.update(PART_IMAGES)
+    for writer in writers:
+        writer.end()
 
 
 def _encode(task: tuple[Annotations, np.ndarray]) -> list[tuple[int, bytes]]:

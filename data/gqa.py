@@ -90,7 +90,7 @@ def read_gqa(
             rows[part] = np.arange(begin, end)
 
     annotations = annotations_of(records(), directory)
-    annotations.drop("item", "malformed (--skip_bad_items)", bad)
+    annotations.drop_items(bad)
     if len(rows) == 3:
         return annotations, (rows["train"], rows["val"], rows["test"])
     if "train" in rows and len(rows) == 2:

@@ -127,7 +127,8 @@ def join(objects: Columns, attributes: Columns, relationships: Columns) -> Annot
     merged_row, merged_id = rank[objects.merged[:, 0]], objects.merged[:, 1]
     lookup, repeated, absorbed = _object_lookup(image, ids, merged_row, merged_id)
 
-    bearer = lookup(_image_rows(image_ids, attributes), attributes.rows["id"])
+    attribute_image = _image_rows(image_ids, attributes)
+    bearer = lookup(attribute_image, attributes.rows["id"])
     edge_image = _image_rows(image_ids, relationships)
     subject = lookup(edge_image, relationships.rows["subject"])
     object_ = lookup(edge_image, relationships.rows["object"])
@@ -156,13 +157,17 @@ def join(objects: Columns, attributes: Columns, relationships: Columns) -> Annot
         other_names=others,
     )
     known = annotations.attribute_object >= 0
-    annotations.keep_attributes(known, "its object is not among the objects of its image")
+    annotations.keep_attributes(
+        known, "its object is not among the objects of its image", attribute_image[attribute_order]
+    )
     named = _is_named(annotations.attribute_names)
     annotations.keep_attributes(named[annotations.attribute_name], "it has no name")
-    annotations.keep_relationships(~again[edge_order], "its image is listed a second time")
+    again, images = again[edge_order], edge_image[edge_order]
+    annotations.keep_relationships(~again, "its image is listed a second time", images)
+    images = images[~again]
     subject, object_ = annotations.relationship_subject, annotations.relationship_object
     annotations.keep_relationships(
-        (subject >= 0) & (object_ >= 0), "its subject or object is not among the objects of its image"
+        (subject >= 0) & (object_ >= 0), "its subject or object is not among the objects of its image", images
     )
     annotations.keep_relationships(
         annotations.relationship_subject != annotations.relationship_object, "it is between an object and itself"

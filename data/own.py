@@ -52,7 +52,7 @@ def read_own(
             rows[name] = np.arange(begin, end)
 
     annotations = annotations_of(records(), directory)
-    annotations.drop("item", "malformed (--skip_bad_items)", bad)
+    annotations.drop_items(bad)
     box = annotations.object_box
     if len(box) and box.min() >= 0 and (box[:, :2] + box[:, 2:]).max() <= 1:
         raise InputError(f"{paths['train']}: all boxes lie within 0..1; multiply them by the photo's width and height")

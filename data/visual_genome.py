@@ -1,9 +1,9 @@
 """Reading Visual Genome 1.4 annotations (Krishna et al., IJCV 2017).
 
 Objects come from `objects.json`, relationships from `relationships.json`, attributes from
-`attributes.json` by `object_id`. `scene_graphs.json` repeats the first two; it is used for
-images that they lack, and in their place where they are missing. The photos' sizes come from
-`image_data.json`, where that is.
+`attributes.json` by `object_id`. `scene_graphs.json` repeats all three; it is used for images that
+they lack, and instead of them where they are missing. The photos' sizes come from
+`image_data.json`, where that is; boxes are then cut at the edge of the photo.
 """
 
 from __future__ import annotations
@@ -51,6 +51,10 @@ class _Attributes(msgspec.Struct, gc=False):
     attributes: list[Name | None] | None = None
 
 
+class _ObjectWithAttributes(_Object, gc=False):
+    attributes: list[Name | None] | None = None
+
+
 class _AttributesOfImage(msgspec.Struct, gc=False):
     image_id: Id
     attributes: list[_Attributes]
@@ -81,7 +85,7 @@ class _Edge(msgspec.Struct, gc=False):
 
 class _SceneGraph(msgspec.Struct, gc=False):
     image_id: Id
-    objects: list[_Object]
+    objects: list[_ObjectWithAttributes]
     relationships: list[_Edge]
 
 
@@ -98,7 +102,7 @@ class _ImageData(msgspec.Struct, gc=False):
 _OBJECTS = ItemType(_ObjectsOfImage, {"objects": _Object})
 _ATTRIBUTES = ItemType(_AttributesOfImage, {"attributes": _Attributes})
 _RELATIONSHIPS = ItemType(_RelationshipsOfImage, {"relationships": _Relationship})
-_SCENE_GRAPHS = ItemType(_SceneGraph, {"objects": _Object, "relationships": _Edge})
+_SCENE_GRAPHS = ItemType(_SceneGraph, {"objects": _ObjectWithAttributes, "relationships": _Edge})
 _SCENE_GRAPH_IDS = ItemType(_SceneGraphId, {})
 _IMAGE_DATA = ItemType(_ImageData, {})
 
@@ -122,24 +126,26 @@ def read_visual_genome(
         "relationships": (directory / "relationships.json", _RELATIONSHIPS, _relationship_columns),
         "attributes": (directory / "attributes.json", _ATTRIBUTES, _attribute_columns),
     }
-    if scene_graphs.exists():  # the others but the attributes are then not needed
-        jobs = {kind: job for kind, job in jobs.items() if kind == "attributes" or job[0].exists()}
-        if len(jobs) == 3:
-            jobs["scene graph ids"] = (scene_graphs, _SCENE_GRAPH_IDS, _image_ids)
+    kinds = tuple(jobs)
+    for kind in kinds if scene_graphs.exists() else ("attributes",):  # without attributes one can do
+        if not jobs[kind][0].exists():
+            del jobs[kind]
+    if scene_graphs.exists() and len(jobs) == len(kinds):
+        jobs["scene graph ids"] = (scene_graphs, _SCENE_GRAPH_IDS, _image_ids)
     if (directory / "image_data.json").exists():
         jobs["sizes"] = (directory / "image_data.json", _IMAGE_DATA, _image_sizes)
     found = dict(zip(jobs, read_lists(list(jobs.values()), skip_bad_items, workers, "annotations"), strict=True))
     bad = sum(count for _, count in found.values())
-    parts = {kind: found[kind][0] if kind in found else [] for kind in ("objects", "relationships", "attributes")}
+    parts = {kind: found[kind][0] if kind in found else [] for kind in kinds}
     if scene_graphs.exists():
-        held = [np.unique(gather(part.image_id for part in parts[kind])) for kind in ("objects", "relationships")]
+        held = [np.unique(gather(part.image_id for part in parts[kind])) for kind in kinds]
         ids = gather(found["scene graph ids"][0]) if "scene graph ids" in found else None
-        if ids is None or not (np.isin(ids, held[0]).all() and np.isin(ids, held[1]).all()):
+        if ids is None or not all(np.isin(ids, images).all() for images in held):
             job = (scene_graphs, _SCENE_GRAPHS, partial(_scene_graph_columns, held=held))
             ((lacking, count),) = read_lists([job], skip_bad_items, workers, "scene graphs")
             bad += count - (0 if ids is None else found["scene graph ids"][1])
-            parts["objects"] += [objects for objects, _ in lacking]
-            parts["relationships"] += [relationships for _, relationships in lacking]
+            for kind, columns in zip(kinds, zip(*lacking, strict=True), strict=False):
+                parts[kind] += columns
     annotations = join(
         concatenate(parts["objects"], entity_aliases, ("id", "x", "y", "w", "h", "name")),
         concatenate(parts["attributes"], {}, ("id", "name")),
@@ -148,7 +154,8 @@ def read_visual_genome(
     annotations.entity_aliases, annotations.predicate_aliases = entity_aliases, predicate_aliases
     if "sizes" in found:
         _set_image_sizes(annotations, gather(found["sizes"][0]).reshape(-1, 3))
-    annotations.drop("item", "malformed (--skip_bad_items)", bad)
+        annotations.cut_at_edges()
+    annotations.drop_items(bad)
     return annotations
 
 
@@ -225,15 +232,20 @@ def _object_columns(batches: Iterable[list[_ObjectsOfImage]]) -> Columns:
 def _attribute_columns(batches: Iterable[list[_AttributesOfImage]]) -> Columns:
     columns, index = ColumnBuilder(), NameIndex()
     for items in batches:
-        bearers = [[object_ for object_ in item.attributes if object_.attributes] for item in items]
-        objects = [object_ for bearer in bearers for object_ in bearer]
-        columns.add(
-            image_id=[item.image_id for item in items],
-            size=[sum([len(object_.attributes) for object_ in bearer]) for bearer in bearers],
-            id=[object_.object_id for object_ in objects for _ in object_.attributes],
-            name=[index[name] for object_ in objects for name in object_.attributes],
-        )
+        _add_attributes(columns, index, [item.image_id for item in items], [item.attributes for item in items])
     return columns.build(index.names)
+
+
+def _add_attributes(columns: ColumnBuilder, index: NameIndex, image_ids: list[int], lists: list[list[Any]]) -> None:
+    """lists: of each image, objects with `attributes`."""
+    lists = [[object_ for object_ in objects if object_.attributes] for objects in lists]
+    described = [object_ for objects in lists for object_ in objects]
+    columns.add(
+        image_id=image_ids,
+        size=[sum([len(object_.attributes) for object_ in objects]) for objects in lists],
+        id=[object_.object_id for object_ in described for _ in object_.attributes],
+        name=[index[name] for object_ in described for name in object_.attributes],
+    )
 
 
 def _relationship_columns(batches: Iterable[list[_RelationshipsOfImage]]) -> Columns:
@@ -247,17 +259,29 @@ def _relationship_columns(batches: Iterable[list[_RelationshipsOfImage]]) -> Col
     return columns.build(index.names)
 
 
-def _scene_graph_columns(batches: Iterable[list[_SceneGraph]], held: list[np.ndarray]) -> tuple[Columns, Columns]:
-    """Objects and relationships of the images whose objects, or relationships, are not held already."""
-    columns, index, lacking = ColumnBuilder(), NameIndex(), []
+def _scene_graph_columns(
+    batches: Iterable[list[_SceneGraph]], held: list[np.ndarray]
+) -> tuple[Columns, Columns, Columns]:
+    """Objects, relationships and attributes of the images that are not held already, of each kind."""
+    lacking: list[list[_SceneGraph]] = []
+    edge_columns, edge_index = ColumnBuilder(), NameIndex()
+    attribute_columns, attribute_index = ColumnBuilder(), NameIndex()
     for items in batches:
         ids = [item.image_id for item in items]
-        lacking.append([items[row] for row in np.flatnonzero(~np.isin(ids, held[0]))])
-        items = [items[row] for row in np.flatnonzero(~np.isin(ids, held[1]))]
-        edges = [edge for item in items for edge in item.relationships]
-        columns.add(subject=[edge.subject_id for edge in edges], object=[edge.object_id for edge in edges])
-        _add_edges(columns, index, items, edges)
-    return _object_columns(lacking), columns.build(index.names)
+        of_kind = [[items[row] for row in np.flatnonzero(~np.isin(ids, images))] for images in held]
+        lacking.append(of_kind[0])
+        edges = [edge for item in of_kind[1] for edge in item.relationships]
+        edge_columns.add(subject=[edge.subject_id for edge in edges], object=[edge.object_id for edge in edges])
+        _add_edges(edge_columns, edge_index, of_kind[1], edges)
+        described = of_kind[2]
+        _add_attributes(
+            attribute_columns, attribute_index, [i.image_id for i in described], [i.objects for i in described]
+        )
+    return (
+        _object_columns(lacking),
+        edge_columns.build(edge_index.names),
+        attribute_columns.build(attribute_index.names),
+    )
 
 
 def _add_edges(columns: ColumnBuilder, index: NameIndex, items: list[Any], edges: list[Any]) -> None:

@@ -47,7 +47,7 @@ def read_vrd(directory: str | Path, skip_bad_items: bool = False) -> tuple[Annot
     categories = _read_names(directory / "objects.json")
     predicates = _read_names(directory / "predicates.json")
     images: list[tuple[str, list[_Relationship]]] = []
-    bad = 0
+    bad: list[int] = []  # the image of each relationship that is left out
     sizes = []
     for part in ("train", "test"):
         path = directory / f"annotations_{part}.json"
@@ -58,7 +58,7 @@ def read_vrd(directory: str | Path, skip_bad_items: bool = False) -> tuple[Annot
                 path, name, text, data, raw, len(categories), len(predicates), skip_bad_items
             )
             images.append((name, relationships))
-            bad += skipped
+            bad += [len(images) - 1] * skipped
         sizes.append(len(images))
 
     objects: list[tuple] = []  # image, id in the image, x, y, w, h, category
@@ -99,7 +99,7 @@ def read_vrd(directory: str | Path, skip_bad_items: bool = False) -> tuple[Annot
         annotation_categories=categories,
         annotation_predicates=predicates,
     )
-    annotations.drop("relationship", "malformed (--skip_bad_items)", bad)
+    annotations.drop("relationship", "malformed (--skip_bad_items)", np.array(bad, np.int64))
     annotations.keep_objects({"its box is empty": (annotations.object_box[:, 2:] > 0).all(axis=1)})
     return annotations, np.arange(len(images)) >= sizes[0]
 

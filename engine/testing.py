@@ -17,7 +17,7 @@ from engine.walk import BEST, Findings, Policy, best, merge, own_choices, walk_o
 from evaluation import format_table, train_triplets
 from files.io import InputError, text_table, write_json
 from files.scene_graphs import predictions_from_graphs, write_image_states
-from files.splits import Split
+from files.splits import Split, of_another_run
 from metrics.figures import RESAMPLES
 from scenes.scene import SceneSet
 
@@ -44,6 +44,8 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
     arguments, output = parts.arguments, Path(parts.arguments.output_dir)
     network = trained_network(parts, saved) if "agent" in arguments.policy else None
     records = Split(arguments.test_data)
+    if of_another_run(records, parts.graph.made_in):
+        print(f"Note: {arguments.test_data} is of another run of create_graph.py than {arguments.graph}.")
     training_records = Split(arguments.train_data) if Path(arguments.train_data).exists() else None
     if training_records is None and "frequency" in arguments.policy:
         raise InputError(

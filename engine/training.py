@@ -22,7 +22,7 @@ from engine.walk import Findings, merge, walk_over
 from files.checkpoints import clear_load_errors, load_checkpoint, load_parameters, save_checkpoint
 from files.io import InputError
 from files.scene_graphs import write_image_states
-from files.splits import Split
+from files.splits import Split, check_one_run
 from q_learning import Learner, LearningOptions, epsilon_at, make_optimizer
 from replay_memory import ReplayMemory
 from scenes.simulated import SimulatedScenes
@@ -45,11 +45,12 @@ class TrainingRun:
         self.parts, arguments = parts, parts.arguments
         self.output = Path(arguments.output_dir)
         detections = detections_of_split(parts, arguments.train_data, arguments.train_detections, "train")
-        self.scenes = open_scenes(parts, Split(arguments.train_data), detections)
+        train, validation = Split(arguments.train_data), Split(arguments.validation_data)
+        check_one_run(arguments.graph, parts.graph.made_in, train, validation)
+        self.scenes = open_scenes(parts, train, detections)
         simulate = arguments.seen_twice > 0 and parts.embedding is None
         if simulate:
             self.scenes = SimulatedScenes(self.scenes, arguments.box_jitter, arguments.seen_twice, arguments.seed)
-        validation = Split(arguments.validation_data)
         self.validation = open_scenes(parts, validation) if len(validation) else None
         learning = LearningOptions(
             discount_factor=arguments.discount_factor,

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib.util
 import os
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
@@ -225,7 +226,12 @@ def find_image(images_dir: str | Path, image_name: str) -> Path:
     if not name.parts or name.anchor or ".." in name.parts or "\0" in image_name:
         raise InputError(f"{image_name!r} is no image name: it must be a file inside {images_dir}; correct the data")
     candidates = [folder / image_name for folder in image_folders(images_dir)]
-    return next((path for path in candidates if os.path.isfile(path)), candidates[0])
+    found = next((path for path in candidates if os.path.isfile(path)), None)
+    if found is None and not image_name.isascii():  # letters and accents in one or in two, as a Mac may write them
+        forms = {unicodedata.normalize(form, image_name) for form in ("NFC", "NFD")}
+        others = (path.with_name(Path(form).name) for path in candidates for form in sorted(forms))
+        found = next((path for path in others if os.path.isfile(path)), None)
+    return found or candidates[0]
 
 
 def image_folders(images_dir: str | Path) -> list[Path]:

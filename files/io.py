@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import errno
+import fcntl
 import functools
 import hashlib
 import json
@@ -123,6 +124,10 @@ def decode_json(data: bytes | msgspec.Raw, name: str | Path, type: Any = Any) ->
         raise InputError(f"{name}: is not valid JSON: {error}; {cure}") from None
 
 
+def _temporary_prefix(path: Path) -> str:
+    return f".{path.name[:100]}."
+
+
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -136,13 +141,14 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_temporary_prefix(path), suffix=".tmp")
     except OSError as error:
         if error.errno in _DISK_FULL:
             raise InputError(f"{path}: the disk is full; the previous file, if any, is untouched") from None
         raise InputError(f"{path}: cannot be written ({error.strerror}); choose another folder or name") from None
     try:
         with open(descriptor, mode, encoding=None if "b" in mode else "utf-8") as file:
+            _lock(descriptor)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -159,6 +165,28 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def _lock(descriptor: int) -> bool:
+    """Hold an open file for this process as long as it is open. False when another process holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def remove_leftovers(*paths: str | Path) -> None:
+    """Remove the temporary files that killed runs left beside these paths, not those that are being written."""
+    for path in map(Path, paths):
+        prefix = _temporary_prefix(path)
+        for entry in os.scandir(path.parent) if path.parent.is_dir() else ():
+            if entry.name.startswith(prefix) and entry.name.endswith(".tmp"):
+                with contextlib.suppress(OSError), open(entry.path, "rb") as file:
+                    if _lock(file.fileno()):
+                        os.unlink(entry.path)
 
 
 def check_writable(folder: str | Path, flag: str) -> None:

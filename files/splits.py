@@ -10,7 +10,7 @@ A file is a JSON list of images:
 
 Boxes are in pixels of the photo as a viewer shows it (EXIF orientation applied). `width` and
 `height` are that photo's size; both are left out where the data set does not tell. `attributes`
-may be left out too.
+may be left out too. The first image of a file also has `made_in`, the run of create_graph.py.
 
 The file is memory-mapped and cut into images when it is opened; an image is decoded when it is
 asked for, so a split of 100 000 images opens at once and takes no memory to speak of.
@@ -19,10 +19,9 @@ asked for, so a split of 100 000 images opens at once and takes no memory to spe
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import msgspec
 from msgspec import Meta
@@ -67,12 +66,16 @@ class Labels(msgspec.Struct):
 
 
 class ImageRecord(msgspec.Struct, omit_defaults=True):
-    """One item of a split file. width, height: pixels of the annotated photo; both None where unknown."""
+    """One item of a split file. width, height: pixels of the annotated photo; both None where unknown.
+
+    made_in: the run of create_graph.py that made the file; its first image tells (see `check_one_run`).
+    """
 
     image_name: str
     labels: Labels
     width: Side | None = None
     height: Side | None = None
+    made_in: str | None = None
 
 
 class Split(Sequence[ImageRecord]):
@@ -151,27 +154,51 @@ def _check(place: str, record: ImageRecord, cure: str) -> None:
                 )
 
 
-@contextmanager
-def open_split(path: str | Path) -> Iterator[Callable[[bytes], None]]:
-    """Write a split file, atomically. Yields a function that adds images, as JSON with `,` between them."""
-    with atomic_write(path) as file:
-        separator = b"[\n"
+def of_another_run(split: Split, made_in: str | None) -> bool:
+    """Whether both tell which run of create_graph.py made them, and it was not the same. made_in: the graph's."""
+    other = split[0].made_in if len(split) else None
+    return bool(made_in and other and made_in != other)
 
-        def add(text: bytes) -> None:
-            nonlocal separator
-            file.write(separator)
-            file.write(text)
-            separator = b",\n"
 
-        yield add
-        file.write(b"\n]\n" if separator == b",\n" else b"[]\n")
+def check_one_run(graph: str | Path, made_in: str | None, *splits: Split) -> None:
+    """Raise InputError when a split file was made by another run of create_graph.py than the graph.
+
+    graph: its file, for the message. made_in: the run that made it. Files that do not tell are not refused.
+    """
+    for split in splits:
+        if of_another_run(split, made_in):
+            raise InputError(
+                f"{graph} and {split.path} are of two runs of create_graph.py; "
+                "run it again, or give the files of one run"
+            )
+
+
+class SplitWriter:
+    """Writes images into an open file, one a line."""
+
+    def __init__(self, file: IO[bytes], made_in: str | None = None):
+        """made_in: is noted with the first image."""
+        self._file, self._begin, self._made_in = file, b"[\n", made_in
+
+    def add(self, text: bytes) -> None:
+        """Images as JSON, with `,` between them."""
+        if self._begin == b"[\n" and self._made_in:
+            text = b'{"made_in":%b,%b' % (msgspec.json.encode(self._made_in), text[1:])
+        self._file.write(self._begin + text)
+        self._begin = b",\n"
+
+    def end(self) -> None:
+        """Close the list."""
+        self._file.write(b"\n]\n" if self._begin == b",\n" else b"[]\n")
 
 
 def write_split(path: str | Path, records: Iterable[ImageRecord]) -> int:
     """Write records, one a line, atomically. Returns how many there were."""
     count = 0
-    with open_split(path) as add:
+    with atomic_write(path) as file:
+        writer = SplitWriter(file)
         for record in records:
-            add(msgspec.json.encode(record))
+            writer.add(msgspec.json.encode(record))
             count += 1
+        writer.end()
     return count

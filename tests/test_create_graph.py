@@ -2,21 +2,27 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
+import unicodedata
 from collections import Counter
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import create_graph
+import main
 from benchmarks.make_visual_genome import write_visual_genome
 from data import annotations as annotations_module
 from data import json_list
 from data.processes import Workers
-from files.splits import Split
+from files.images import find_image
+from files.io import InputError, atomic_write
+from files.splits import MOST_OBJECTS, Split, check_one_run, of_another_run
 from semantic_graph import SemanticActionGraph
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -236,3 +242,174 @@ def test_the_drawing_of_a_word_stays_in_the_folder(tmp_path, monkeypatch, capsys
     assert create_graph.main(["--draw", "graph.pickle", "--word", "../a/b"]) == 0
     assert {path.suffix for path in tmp_path.iterdir()} == {".pickle", ".svg"}
     assert str(tmp_path) in capsys.readouterr().out
+
+
+# Photos -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photographed(tmp_path):
+    """Functions: write six annotated images of 80 x 60 pixels, draw their photos, make the graph of them."""
+
+    def write(size=None):
+        corners = [(2, 3, 30, 40), (40, 10, 40, 50)]
+        objects = [
+            {"object_id": i, "name": "cup", "x": x, "y": y, "w": w, "h": h} for i, (x, y, w, h) in enumerate(corners)
+        ]
+        labels = [{"image_id": i, "objects": objects, "relationships": []} for i in range(6)]
+        known = {} if size is None else {"width": size[0], "height": size[1]}
+        images = [{"image_name": f"{i}.jpg", "labels": own} | known for i, own in enumerate(labels)]
+        (tmp_path / "train_data.json").write_text(json.dumps(images))
+
+    def draw(*sizes):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        for i in range(6):
+            Image.new("RGB", sizes[i % len(sizes)]).save(tmp_path / "photos" / f"{i}.jpg")
+
+    def make(*more):
+        arguments = ["--dataset", "own", "--annotations", str(tmp_path), "--output", str(tmp_path / "out")]
+        arguments += ["--num_validation", "0", "--num_test", "0", "--min_occurances", "1"]
+        return create_graph.main([*arguments, "--images_dir", str(tmp_path / "photos"), *more])
+
+    return write, draw, make
+
+
+def test_photos_of_the_annotated_size_pass_in_silence(photographed, tmp_path, capsys):
+    write, draw, make = photographed
+    draw((80, 60))
+    for size in ((80, 60), None):
+        write(size)
+        assert make() == 0
+        assert "arning" not in capsys.readouterr().out
+        assert {(r.width, r.height) for r in splits(tmp_path / "out")["train"]} == {(80, 60)}
+
+
+def test_photos_of_another_size_than_annotated_are_told_or_refused(photographed, capsys):
+    write, draw, make = photographed
+    write((80, 60))
+    draw((160, 120))
+    assert make() == 2
+    error = capsys.readouterr().err
+    assert "6 of 6 photos in" in error
+    assert "have another size than was annotated (0.jpg: 160 x 120, annotated 80 x 60)" in error
+    assert error.count("\n") == 1
+    draw((80, 60), (80, 60), (40, 30))
+    assert make() == 0
+    assert "Warning: 2 of 6 photos in" in capsys.readouterr().out
+
+
+def test_boxes_that_leave_their_photo_are_counted_where_sizes_are_unknown(photographed, capsys):
+    write, draw, make = photographed
+    write()
+    draw((40, 30))  # the first box is 32 wide and 43 high from the photo's corner: both leave it
+    assert make() == 2
+    assert "12 of 12 boxes leave their photo, in 6 of 6 photos" in capsys.readouterr().err
+    draw((80, 60), (80, 60), (60, 60))
+    assert make() == 0
+    assert "Warning: 2 of 12 boxes leave their photo, in 2 of 6 photos" in capsys.readouterr().out
+
+
+def test_a_photo_that_cannot_be_read_is_named(photographed, tmp_path, capsys):
+    write, draw, make = photographed
+    write()
+    draw((80, 60))
+    (tmp_path / "photos" / "3.jpg").write_bytes(b"no photo")
+    assert make() == 0
+    assert re.search(r"1 photos cannot be read: .*3\.jpg: is not an image", capsys.readouterr().out)
+
+
+def test_boxes_that_are_not_in_pixels_of_the_photo_are_refused(photographed, tmp_path, capsys):
+    write, _, _ = photographed
+    write((2, 2))
+    assert run(tmp_path, tmp_path / "out", "--dataset", "own") == 2
+    assert "12 of 12 boxes lie outside of their photo; are they in pixels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_letters_with_accents_in_one_or_in_two_are_one_name(photographed, tmp_path, forms):
+    write, draw, make = photographed
+    write()
+    draw((80, 60))
+    annotated, stored = (unicodedata.normalize(form, "é1.jpg") for form in forms)
+    text = (tmp_path / "train_data.json").read_text().replace("1.jpg", annotated)
+    (tmp_path / "train_data.json").write_text(text)
+    (tmp_path / "photos" / "1.jpg").rename(tmp_path / "photos" / stored)
+    assert find_image(tmp_path / "photos", annotated) == tmp_path / "photos" / stored
+    assert make() == 0
+    split = splits(tmp_path / "out")["train"]
+    assert split[1].image_name == stored
+    assert find_image(tmp_path / "photos", split[1].image_name).is_file()
+
+
+# Killed -----------------------------------------------------------------------------------------
+
+KILLED = """
+import os, signal, sys
+import create_graph
+
+renames, rename = 0, os.replace
+def replace(*names):
+    global renames
+    renames += 1
+    if renames == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(*names)
+
+os.replace = replace
+create_graph.main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_a_run_that_is_killed_leaves_one_set_or_one_that_is_refused(raw_data, made, tmp_path, number):
+    assert run(raw_data, tmp_path, "--seed", "7") == 0
+    before, after = contents(tmp_path), contents(made)
+    arguments = ["--annotations", str(raw_data), "--output", str(tmp_path), "--min_occurances", "5"]
+    done = subprocess.run([sys.executable, "-c", KILLED, str(number), *arguments], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    found = contents(tmp_path)
+    renamed = [name for name in OUTPUTS if found[name] != before[name]]
+    assert len(renamed) == number - 1
+    assert all(found[name] == after[name] for name in renamed)
+    leftovers = list(tmp_path.rglob("*.tmp"))
+    assert len(leftovers) == 8 - number
+
+    graph = SemanticActionGraph.load(tmp_path / "graph.pickle")
+    mixed = [split for split in splits(tmp_path).values() if of_another_run(split, graph.made_in)]
+    files = {"graph.pickle"} | {name for name in OUTPUTS if name.startswith("data/")}
+    assert bool(mixed) == (0 < len(files & set(renamed)) < len(files))
+    if mixed:
+        with pytest.raises(InputError, match=r"graph\.pickle and .*_data\.json are of two runs of create_graph\.py"):
+            check_one_run(tmp_path / "graph.pickle", graph.made_in, *splits(tmp_path).values())
+
+    assert run(raw_data, tmp_path) == 0
+    assert contents(tmp_path) == after
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_file_that_is_being_written_is_not_taken_for_a_leftover(raw_data, tmp_path):
+    with atomic_write(tmp_path / "graph.pickle") as file:
+        file.write(b"of another run")
+        assert run(raw_data, tmp_path) == 0
+    assert (tmp_path / "graph.pickle").read_bytes() == b"of another run"
+
+
+def test_an_image_with_more_objects_than_can_be_numbered_is_named(tmp_path, capsys):
+    objects = [{"object_id": i, "x": 1, "y": 1, "w": 9, "h": 9, "names": ["ant"]} for i in range(MOST_OBJECTS + 1)]
+    (tmp_path / "objects.json").write_text(json.dumps([{"image_id": 4, "objects": objects}]))
+    (tmp_path / "relationships.json").write_text("[]")
+    assert run(tmp_path, tmp_path / "out", "--num_validation", "0", "--num_test", "0") == 2
+    assert "image '4.jpg' has 32,001 objects; an image may have 32,000" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_training_refuses_files_of_two_runs(raw_data, made, tmp_path, capsys):
+    assert run(raw_data, tmp_path, "--seed", "7") == 0
+    samples = tmp_path / "data" / "data_samples"
+    arguments = ["--train", "--graph", str(made / "graph.pickle"), "--output_dir", str(tmp_path / "run")]
+    arguments += ["--train_data", str(samples / "train_data.json"), "--preset", "best"]
+    arguments += ["--image_embedding_model_type", "none"]
+    assert main.main([*arguments, "--validation_data", str(samples / "validation_data.json"), "--device", "cpu"]) == 2
+    error = capsys.readouterr().err
+    assert "train_data.json are of two runs of create_graph.py; run it again, or give the files of one run" in error
+    assert error.count("\n") == 1

@@ -184,6 +184,74 @@ def test_scene_graphs_stand_in_for_what_is_lacking(tmp_path):
     assert [[item.name for item in record.labels.objects] for record in found][:2] == [["man", "cat"], ["man", "dog"]]
 
 
+def test_a_data_set_without_attributes_json(tmp_path):
+    folder = write(tmp_path, objects={1: [thing(1), thing(2, "dog")]}, relationships={1: [edge(5, 1, "holds", 2)]})
+    (record,), dropped = records(folder)
+    assert triplets(record) == [("man", "holds", "dog")]
+    assert [item.attributes for item in record.labels.objects] == [[], []]
+    assert not dropped
+
+
+def test_attributes_in_scene_graphs_are_read_for_images_that_attributes_json_lacks(tmp_path):
+    described = [thing(1, attributes=["tall", "Old "]), thing(2, "dog")]
+    folder = write(
+        tmp_path,
+        attributes={1: [thing(2, attributes=["brown"])]},
+        scene_graphs={1: (described, []), 2: (described, [])},
+    )
+    (first, second), _ = records(folder)
+    assert [item.attributes for item in first.labels.objects] == [[], ["brown"]]
+    assert [item.attributes for item in second.labels.objects] == [["tall", "old"], []]
+    write(folder, objects={1: [thing(1)], 2: [thing(1)]}, relationships={1: [], 2: []})
+    (folder / "attributes.json").write_text("[]")
+    found, _ = records(folder)
+    assert [[item.attributes for item in record.labels.objects] for record in found] == [[["tall", "old"]]] * 2
+
+
+def test_boxes_are_cut_at_the_edge_of_a_photo_of_known_size(tmp_path):
+    boxes = [(-60, 0, 100, 200), (300, 200, 100, 100), (216, -904, 8, 24), (5000, 10, 20, 20), (0, 0, 320, 240)]
+    objects = [thing(i, x=x, y=y, w=w, h=h) for i, (x, y, w, h) in enumerate(boxes)]
+    folder = write(tmp_path, objects={1: objects, 2: objects}, relationships={1: [edge(1, 0, "near", 2)], 2: []})
+    (folder / "image_data.json").write_text(json.dumps([{"image_id": 1, "width": 320, "height": 240}]))
+    annotations = read_visual_genome(folder)
+    first, second = annotations.records()
+    assert [(o.x, o.y, o.w, o.h) for o in first.labels.objects] == [
+        (0, 0, 40, 200),
+        (300, 200, 20, 40),
+        (0, 0, 320, 240),
+    ]
+    assert [(o.x, o.y, o.w, o.h) for o in second.labels.objects] == boxes
+    assert annotations.cut == 2
+    assert annotations.dropped == {
+        ("object", "its box is outside the image"): 2,
+        ("relationship", "its subject or object was dropped"): 1,
+    }
+
+
+def test_what_was_dropped_is_counted_over_the_images_that_are_kept(tmp_path):
+    folder = write(
+        tmp_path,
+        objects={1: [thing(1), thing(2, w=0)], 2: [thing(1), thing(2, w=0), thing(3, "")], 3: [thing(1)]},
+        relationships={
+            1: [edge(1, 1, "on", 7)],
+            2: [edge(1, 1, "on", 1)],
+            3: [edge(1, 1, "on", 2)],
+            9: [edge(1, 1, "on", 2)],
+        },
+        attributes={2: [thing(7, attributes=["red"])], 3: [thing(1, attributes=["", "tall"])]},
+    )
+    annotations = read_visual_genome(folder)
+    annotations.keep_images(np.array([1, 2]))
+    assert annotations.dropped == {
+        ("object", "its box is empty"): 1,
+        ("object", "it has no name"): 1,
+        ("attribute", "its object is not among the objects of its image"): 1,
+        ("attribute", "it has no name"): 1,
+        ("relationship", "it is between an object and itself"): 1,
+        ("relationship", "its subject or object is not among the objects of its image"): 2,  # image 9 is nowhere
+    }
+
+
 def test_fractions_are_kept_and_whole_numbers_stay_integers(tmp_path):
     folder = write(tmp_path / "a", objects={1: [thing(1, x=0.5, w=3e0), thing(2)]}, relationships={}, attributes={})
     (record,), _ = records(folder)
@@ -445,8 +513,8 @@ def test_faults_in_the_other_files_are_named_too(tmp_path):
         InputError, match=r"attributes\.json: item 0 \(image 1\), attributes\[0\] at byte \d+: .*attributes"
     ):
         read_visual_genome(folder)
-    (folder / "attributes.json").unlink()
-    with pytest.raises(InputError, match=r"attributes\.json: no such file; .*download\.py vg-annotations"):
+    (folder / "relationships.json").unlink()
+    with pytest.raises(InputError, match=r"relationships\.json: no such file; .*download\.py vg-annotations"):
         read_visual_genome(folder)
 
 
