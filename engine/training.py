@@ -19,8 +19,8 @@ from engine.parts import Parts, check_description, description, make_agent, make
 from engine.proposals import detections_of_split
 from engine.results import graphs, score
 from engine.walk import Findings, merge, walk_over
-from files.checkpoints import clear_load_errors, load_checkpoint, load_parameters, save_checkpoint
-from files.io import InputError
+from files.checkpoints import load_checkpoint, load_parameters, save_checkpoint
+from files.io import InputError, clear_load_errors
 from files.scene_graphs import write_image_states
 from files.splits import Split, check_one_run
 from q_learning import Learner, LearningOptions, epsilon_at, make_optimizer

@@ -22,9 +22,9 @@ from faster_rcnn.average_precision import mean_average_precision
 from faster_rcnn.candidates import is_too_thin
 from faster_rcnn.detect import default_device, to_device
 from faster_rcnn.weights import load_backbone
-from files.checkpoints import clear_load_errors, load_parameters, read_tensors, write_tensors
+from files.checkpoints import load_parameters, read_tensors, write_tensors
 from files.images import find_image, load_image
-from files.io import InputError, check_writable, reports_input_errors
+from files.io import InputError, check_writable, clear_load_errors, reports_input_errors
 from files.splits import Split
 from semantic_graph import SemanticActionGraph
 

@@ -23,13 +23,12 @@ from files.arrays import open_hdf5, read_hdf5
 from files.checkpoints import (
     check_numbers,
     check_parameters,
-    clear_load_errors,
     load_parameters,
     read_tensors,
     state_dict,
     write_tensors,
 )
-from files.io import InputError, atomic_write
+from files.io import InputError, atomic_write, clear_load_errors
 
 Detector = VGG16FasterRCNN | TorchvisionDetector
 MOST_CLASSES = 100_000  # a name each: more is not a detector

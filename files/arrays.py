@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 import h5py
 import numpy as np
 
-from files.io import InputError, check_is_file, clear_read_errors
+from files.io import InputError, check_is_file, clear_read_errors, first_line
 
 LONGEST_HEADER = 10_000  # bytes
 MOST_UNPACKED = 20  # times the archive's size: numbers hardly shrink when they are packed
@@ -121,8 +121,7 @@ def read_archive(path: str | Path, names: Sequence[str], cure: str = "check the 
     except InputError:
         raise
     except Exception as error:  # zipfile and the unpackers below it raise almost anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: is not an .npz archive of numbers ({reason}); {cure}") from None
+        raise InputError(f"{path}: is not an .npz archive of numbers ({first_line(error)}); {cure}") from None
     return arrays
 
 
@@ -188,7 +187,7 @@ def read_hdf5(
     except UnicodeDecodeError:
         raise InputError(f"{path}: the dataset {name!r} is not UTF-8 text; {cure}") from None
     except Exception as error:  # a damaged chunk can make HDF5 raise almost anything
-        raise InputError(f"{path}: the dataset {name!r} is damaged ({_first_line(error)}); {cure}") from None
+        raise InputError(f"{path}: the dataset {name!r} is damaged ({first_line(error)}); {cure}") from None
 
 
 def open_hdf5(path: str | Path, cure: str = "make it again") -> h5py.File:
@@ -198,7 +197,3 @@ def open_hdf5(path: str | Path, cure: str = "make it again") -> h5py.File:
         return h5py.File(path, "r")
     except Exception:  # OSError nearly always; a damaged file can raise almost anything
         raise InputError(f"{path}: is not an HDF5 file, or is cut off; {cure}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -13,11 +13,10 @@ import io
 import math
 import os
 import pickle
-import re
 import tarfile
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -25,7 +24,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor, nn
 
-from files.io import InputError, atomic_write, check_is_file, clear_read_errors
+from files.io import InputError, atomic_write, check_is_file, clear_read_errors, first_line
 from files.pickles import PlainUnpickler, StandIn, check_size
 
 FORMAT = "vrl checkpoint 5"  # the number rises when what networks are made of changes
@@ -102,11 +101,6 @@ def read_tensors(path: str | Path, cure: str, what: str = "a PyTorch file of ten
         except Exception as error:  # a damaged pickle can raise almost anything
             reason = first_line(error) if isinstance(error, pickle.UnpicklingError) else "damaged"
             raise InputError(f"{path}: is not {what}, or damaged ({reason}); {cure}") from None
-
-
-def first_line(error: Exception) -> str:
-    """The first sentence of a message that may run over many lines; the error's type where there is none."""
-    return re.split(r"\.\s|\n", str(error).strip())[0][:200] or type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -298,13 +292,3 @@ def load_parameters(module: nn.Module, tensors: Any, path: str | Path, cure: str
     check_parameters(path, *shapes)
     check_numbers(path, tensors, cure)
     module.load_state_dict(tensors)
-
-
-@contextlib.contextmanager
-def clear_load_errors(path: str | Path, cure: str) -> Iterator[None]:
-    """What a file of the right format but with wrong content makes the block raise becomes one InputError."""
-    try:
-        yield
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
-        reason = f"{type(error).__name__}: {first_line(error)}"
-        raise InputError(f"{path}: does not hold what it should ({reason}); {cure}") from None

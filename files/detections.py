@@ -27,9 +27,10 @@ import msgspec
 import numpy as np
 
 from boxes import area
+from files.arrays import hdf5_dataset, open_hdf5, read_hdf5
 from files.box_checks import from_0_to_1, reversed_corners
 from files.detections_json import CURE, read_boxes
-from files.io import InputError, atomic_write, read_bytes
+from files.io import InputError, atomic_write, clear_load_errors
 
 HDF5_ENDINGS = (".h5", ".hdf5")
 MOST_BACKWARD = 0.02  # of the boxes may have x2 < x1 and are left out; when more do, they are no corners
@@ -81,7 +82,8 @@ class DetectionsFile(Mapping[str, Detections]):
             path, "candidate_offsets", arrays, len(arrays["boxes"]), len(arrays["candidates"])
         )
         self._boxes, self._candidates, self._scores = arrays["boxes"], arrays["candidates"], arrays["scores"]
-        self.dropped = self._check()
+        with clear_load_errors(path, CURE):  # a damaged piece of HDF5
+            self.dropped = self._check()
 
     def __len__(self) -> int:
         return len(self._row)
@@ -113,6 +115,12 @@ class DetectionsFile(Mapping[str, Detections]):
         counts = np.diff(self._candidate_offsets)
         if len(counts) and counts.min() < 1:
             raise InputError(f"{self.path}: {self._place(int(counts.argmin()))} has no category; {CURE}")
+        if len(counts) and counts.max() > len(self.classes):
+            most = int(counts.argmax())
+            raise InputError(
+                f"{self.path}: {self._place(most)} has {counts[most]} categories, but there are {len(self.classes)} "
+                f"classes; {CURE}"
+            )
         empty = backward = 0
         first_backward, shares = -1, True
         for start in range(0, len(self._boxes), _ROWS_AT_ONCE):
@@ -208,23 +216,17 @@ def read_detections(path: str | Path, default_classes: Sequence[str] | None = No
 
 
 def _read_hdf5(path: str | Path) -> DetectionsFile:
-    if not Path(path).is_file():
-        read_bytes(path, CURE)  # says what is wrong with the path
-    try:
-        file = h5py.File(path, "r")
-    except OSError:
-        raise InputError(f"{path}: is not an HDF5 file, or is cut off; {CURE}") from None
-    ranks = {"classes": 1, "image_names": 1, "boxes": 2, "candidates": 1, "scores": 1}
-    ranks |= {"image_offsets": 1, "candidate_offsets": 1}
-    for key, rank in ranks.items():
-        if not isinstance(file.get(key), h5py.Dataset) or file[key].ndim != rank:
-            raise InputError(f"{path}: has no dataset {key!r} with {rank} axes; {CURE}")
-        if (file[key].dtype.kind in "iuf") == (key in ("classes", "image_names")):
-            raise InputError(f"{path}: dataset {key!r} holds the wrong type {file[key].dtype}; {CURE}")
-    if file["boxes"].shape[1] != 4 or file["candidates"].shape != file["scores"].shape:
+    file = open_hdf5(path, CURE)
+    names = {key: read_hdf5(file, key, path, "text", 1, CURE) for key in ("classes", "image_names")}
+    arrays = {key: read_hdf5(file, key, path, "iu", 1, CURE) for key in ("image_offsets", "candidate_offsets")}
+    # These stay in the file until an image is asked for.
+    arrays |= {
+        key: hdf5_dataset(file, key, path, kinds, axes, CURE)
+        for key, kinds, axes in (("boxes", "iuf", 2), ("candidates", "iu", 1), ("scores", "iuf", 1))
+    }
+    if arrays["boxes"].shape[1] != 4 or arrays["candidates"].shape != arrays["scores"].shape:
         raise InputError(f"{path}: 'boxes', 'candidates' and 'scores' do not fit together; {CURE}")
-    classes, names = (file[key].asstr()[:].tolist() for key in ("classes", "image_names"))
-    return DetectionsFile(path, classes, names, file)
+    return DetectionsFile(path, names["classes"], names["image_names"], arrays)
 
 
 def write_detections(

@@ -134,8 +134,12 @@ def _open_image(path: str | Path) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; its errors are errors
             _register_plugins()
+            if not os.path.isfile(path) and os.path.exists(path) and not os.path.isdir(path):
+                raise InputError(f"{path}: is not a regular file; a pipe would be waited for")
             with Image.open(path, formats=FORMATS) as image:
                 yield image
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such image file; check the name and the images folder") from None
     except IsADirectoryError:
@@ -174,10 +178,19 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):  # more than 8 bits a pixel, one channel: convert() would clip it
         return _scale_to_8_bits(image).convert("RGB")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
+        return _on_white(image)
     return image.convert("RGB") if image.mode != "RGB" else image
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Strip by strip: of an image of 179 million pixels each copy as a whole takes 700 MB."""
+    result = Image.new("RGB", image.size, "white")
+    rows = max(1, 2**22 // image.width)
+    for top in range(0, image.height, rows):
+        place = (0, top, image.width, min(top + rows, image.height))
+        strip = image.crop(place).convert("RGBA")
+        result.paste(Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB"), place)
+    return result
 
 
 def _scale_to_8_bits(image: Image.Image) -> Image.Image:

@@ -97,6 +97,21 @@ def check_is_file(path: str | Path, cure: str = "check the path") -> None:
         open(path, "rb").close()
 
 
+@contextlib.contextmanager
+def clear_load_errors(path: str | Path, cure: str) -> Iterator[None]:
+    """What a file of the right format but with wrong content makes the block raise becomes one InputError."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError, OSError) as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"{path}: does not hold what it should ({reason}); {cure}") from None
+
+
+def first_line(error: Exception) -> str:
+    """The first sentence of a message that may run over many lines; the error's type where there is none."""
+    return re.split(r"\.\s|\n", str(error).strip())[0][:200] or type(error).__name__
+
+
 def read_json(path: str | Path, type: Any = Any, cure: str = "check the path") -> Any:
     """Decode a JSON file into `type` (anything msgspec takes).
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from files.io import InputError, atomic_write, read_bytes
+from files.io import InputError, atomic_write, first_line, read_bytes
 
 DEEPEST = 100  # containers within containers
 KEYS = (str, bytes, int, float, bool, type(None))
@@ -118,8 +118,7 @@ def read_plain_pickle(path: str | Path, cure: str = "check the path", encoding: 
         check_size(value, most=4 * len(data))  # an item of its own takes a byte at least
         return value
     except Exception as error:  # a damaged pickle can raise almost anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: is not a pickle of plain data ({reason}); it was not loaded") from None
+        raise InputError(f"{path}: is not a pickle of plain data ({first_line(error)}); it was not loaded") from None
 
 
 def write_plain_pickle(path: str | Path, value: Any) -> None:

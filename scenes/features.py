@@ -36,8 +36,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.ops import roi_align, roi_pool
 
-from files.checkpoints import check_numbers, check_parameters, first_line, read_tensors, state_dict
-from files.io import InputError
+from files.checkpoints import check_numbers, check_parameters, read_tensors, state_dict
+from files.io import InputError, first_line
 
 _VERSION = 1  # part of every model's identity: raise it when the numbers that come out change
 _SIDE = {"roi": 288, "crop": 224}  # what an image, or a crop, is squashed to, in pixels

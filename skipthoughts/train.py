@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from files.checkpoints import clear_load_errors, load_parameters, read_tensors, write_tensors
-from files.io import InputError, reports_input_errors
+from files.checkpoints import load_parameters, read_tensors, write_tensors
+from files.io import InputError, clear_load_errors, first_line, reports_input_errors
 from skipthoughts import weights
 from skipthoughts.corpus import MAX_WORDS, Corpus, read_graphs, read_text
 from skipthoughts.encoder import load_encoder
@@ -27,6 +27,8 @@ from skipthoughts.skip_model import SkipModel
 from skipthoughts.vocabulary_expansion import expanded_dictionary, expanded_table, read_word_vectors
 
 _CLIP = 10.0  # the gradient's norm, as in Kiros et al. (2015), section 3
+# Bounds of flags. The published model has vectors of 2400 numbers, of words of 620.
+_MOST = {"dim": 10_000, "dim_word": 10_000, "num_epochs": 100_000, "batch_size": 100_000, "learning_rate": 1.0}
 _SAVE_EVERY = 1000  # updates, beside every epoch's end
 # In a large text rare words make `UNK` a word that is learnt. Where every word is kept, this share of the
 # encoder's words is hidden behind it; else the vector of a phrase with an unknown word would be arbitrary.
@@ -184,13 +186,17 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _check(options: argparse.Namespace) -> None:
-    for name in ("dim", "dim_word", "num_epochs", "batch_size", "learning_rate"):
-        if not getattr(options, name) > 0:
-            raise InputError(f"--{name} is {getattr(options, name)}; it must be greater than 0")
+    for name, most in _MOST.items():
+        if not 0 < getattr(options, name) <= most:
+            raise InputError(f"--{name} is {getattr(options, name)}; it must be greater than 0 and at most {most:,}")
+    if not 0 <= options.seed < 2**63:
+        raise InputError(f"--seed is {options.seed}; it must be at least 0 and below 2**63")
     if options.dim % 2 and options.model != "uni":
         raise InputError(f"--dim is {options.dim}; bi-skip halves it, so it must be even")
-    if options.device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError("--device is cuda, and this machine has none; use --device cpu")
+    try:
+        torch.zeros(1, device=options.device).item()
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
+        raise InputError(f"--device {options.device}: cannot be used ({first_line(error)}); use --device cpu") from None
 
 
 @reports_input_errors

@@ -214,3 +214,73 @@ def test_select_keeps_what_the_graph_knows():
     assert len(select(found, np.array([5, 5, -1, 6]), maximum=1)) == 1
     assert len(select(found, np.array([-1, -1, -1, -1]))) == 0
     assert len(select(Detections.empty(), np.array([0]))) == 0
+
+
+def hdf5_file(path, **changed):
+    """A detections file of two images; `changed` puts something else where it has a dataset (None: nothing)."""
+    contents = {
+        "classes": np.array(["dog", "cat"], object),
+        "image_names": np.array(["1.jpg", "2.jpg"], object),
+        "image_offsets": np.array([0, 1, 2]),
+        "boxes": np.array([[1, 1, 9, 9], [2, 2, 8, 8]], np.float32),
+        "candidate_offsets": np.array([0, 1, 3]),
+        "candidates": np.array([0, 1, 0], np.int32),
+        "scores": np.array([0.5, 0.6, 0.3], np.float32),
+    } | changed
+    with h5py.File(path, "w") as file:
+        for name, value in contents.items():
+            if callable(value):
+                value(file, name)
+            elif value is not None:
+                file.create_dataset(name, data=value, dtype=h5py.string_dtype() if value.dtype == object else None)
+    return path
+
+
+def announced(shape, dtype):
+    return lambda file, name: file.create_dataset(name, shape, dtype)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("image_names", announced((10**9,), h5py.string_dtype()), "announces 8,000,000,000 bytes and stores 0"),
+        ("image_offsets", announced((10**9,), np.int64), "announces 8,000,000,000 bytes and stores 0"),
+        ("candidates", announced((10**9,), np.int32), "announces 4,000,000,000 bytes and stores 0"),
+        ("classes", np.zeros(2, [("a", "f4")]), "wrong type"),
+        ("image_names", np.array([b"\xe4.jpg", b"2.jpg"], object), "not UTF-8"),
+        ("boxes", None, "no dataset 'boxes'"),
+        ("boxes", np.array(["a"], object), "wrong type"),
+        ("scores", np.array([0.5, 0.6], np.float32), "do not fit together"),
+        ("scores", np.array([0.5, np.nan, 0.5], np.float32), "score nan"),
+        ("image_offsets", np.array([0, 1, 10**12]), "'image_offsets' does not fit"),
+        ("image_offsets", np.array([0, 3, 2]), "'image_offsets' does not fit"),
+        ("candidate_offsets", np.array([0.0, 1.0, 3.0]), "wrong type"),
+        ("candidates", np.array([0, 2, 0], np.int32), "category 2, but there are 2 classes"),
+        ("classes", np.array(["dog"], object), "has 2 categories, but there are 1 classes"),
+    ],
+)
+def test_hdf5_that_does_not_fit_is_one_line(tmp_path, key, value, said):
+    assert list(read_detections(hdf5_file(tmp_path / "whole.h5"))) == ["1.jpg", "2.jpg"]
+    with pytest.raises(InputError, match=said) as error:
+        read_detections(hdf5_file(tmp_path / "x.h5", **{key: value}))
+    assert "x.h5: " in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_damaged_piece_of_hdf5_is_one_line(tmp_path):
+    boxes = np.tile(np.array([[1, 1, 9, 9]], np.float32), (1000, 1)) + np.arange(1000)[:, None]
+    path = hdf5_file(
+        tmp_path / "x.h5",
+        boxes=lambda file, name: file.create_dataset(name, data=boxes, compression="gzip"),
+        image_offsets=np.array([0, 500, 1000]),
+        candidate_offsets=np.arange(1001),
+        candidates=np.zeros(1000, np.int32),
+        scores=np.ones(1000, np.float32),
+    )
+    with h5py.File(path) as file:
+        place = file["boxes"].id.get_chunk_info(0).byte_offset
+    data = bytearray(path.read_bytes())
+    data[place : place + 30] = bytes(30)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"x\.h5: .*write it with"):
+        read_detections(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -88,6 +89,21 @@ def test_transparency_is_laid_on_white(tmp_path: Path, mode: str) -> None:
     if mode != "P":
         assert pixels[1] == (0, 0, 0)
         assert close_to(pixels[2], (127, 127, 127), 1)
+
+
+def test_transparency_of_many_strips_is_that_of_one(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (1500, 4000, 4), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png", compress_level=1)
+    alpha = pixels[..., 3:].astype(float) / 255
+    expected = pixels[..., :3] * alpha + 255 * (1 - alpha)
+    assert np.abs(np.asarray(load_image(tmp_path / "a.png")) - expected).max() <= 1
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    for read in (load_image, image_size):
+        with pytest.raises(InputError, match=r"a\.jpg: is not a regular file"):
+            read(tmp_path / "a.jpg")
 
 
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
