@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from environment import Rules, unpacked
+from environment import unpacked
+from files.options import Rules
 from semantic_graph import SemanticActionGraph
 
 

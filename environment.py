@@ -8,54 +8,35 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from boxes import CONTEXT, pair_context
+from files.options import REMEMBERED, REPEATS, Rules
 from scenes.scene import Scene, SceneSet
 from semantic_graph import SemanticActionGraph
 
 OBJECT_REWARD = 5.0
 PENALTY = -1.0
-REMEMBERED = 6  # vectors over the predicates in a best-first state's memory
-REPEATS = 4  # numbers about repetition, of a best-first state and of a candidate
 CERTAIN = 255  # a chance of 1, in memory
 NOT_QUEUED = np.iinfo(np.int32).max // 2
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What an episode follows; the defaults are the paper's."""
+def reward_ranges(rules: Rules) -> tuple[tuple[float, float], ...]:
+    """The rewards of a wrong and of a right attribute, predicate, next object (section 3.3)."""
+    said = (PENALTY, rules.positive_reward)
+    best_first = rules.frontier == "best_first"
+    return (said, said, (-rules.step_cost, 1 - rules.step_cost) if best_first else (PENALTY, OBJECT_REWARD))
 
-    maximum_objects_per_subject: int = 5
-    maximum_steps: int = 300
-    use_adaptive_action_sets: bool = True  # else every attribute and predicate, always
-    maximum_adaptive_action_space_size: int = 20
-    predicate_action_set: str = "phrase"  # "word" (not in the paper): p with (s, p, .) and (., p, o) seen, maybe apart
-    positive_reward: float = 1.0  # for a right attribute or predicate
-    next_object_reward: str = "new_object"  # or "relationship": +5 when the pair is annotated (not in the paper)
-    frontier: str = (
-        "breadth_first"  # or "best_first": any pair may be next (not in the paper, see engine/best_first.py)
-    )
-    new_phrases_only: bool = False  # an annotation pays once, as a new object does (not in the paper)
-    step_cost: float = 0.03  # best first: what looking at a pair costs, where something new there pays 1
 
-    @property
-    def reward_ranges(self) -> tuple[tuple[float, float], ...]:
-        """The rewards of a wrong and of a right attribute, predicate, next object."""
-        said = (PENALTY, self.positive_reward)
-        best_first = self.frontier == "best_first"
-        return (said, said, (-self.step_cost, 1 - self.step_cost) if best_first else (PENALTY, OBJECT_REWARD))
+def action_widths(graph: SemanticActionGraph, rules: Rules) -> tuple[int, int, int]:
+    """Numbers of attributes, predicates, and of next-object actions: every category and Terminal.
 
-    def action_widths(self, graph: SemanticActionGraph) -> tuple[int, int, int]:
-        """Numbers of attributes, predicates, and of next-object actions: every category and Terminal.
-
-        Best first the pair is the action, and its own state says what it earns: one number.
-        """
-        next_objects = 1 if self.frontier == "best_first" else len(graph.entities) + 1
-        return len(graph.attributes), len(graph.predicates), next_objects
+    Best first the pair is the action, and its own state says what it earns: one number.
+    """
+    next_objects = 1 if rules.frontier == "best_first" else len(graph.entities) + 1
+    return len(graph.attributes), len(graph.predicates), next_objects
 
 
 def rewards(states: np.ndarray, graph: SemanticActionGraph, rules: Rules) -> np.ndarray:
@@ -63,7 +44,7 @@ def rewards(states: np.ndarray, graph: SemanticActionGraph, rules: Rules) -> np.
 
     The one place that says what an action earns. Outside the action sets the numbers mean nothing.
     """
-    low, high = np.repeat(np.array(rules.reward_ranges, dtype=np.float32), rules.action_widths(graph), axis=0).T
+    low, high = np.repeat(np.array(reward_ranges(rules), dtype=np.float32), action_widths(graph, rules), axis=0).T
     return np.where(right_actions(states, graph), high, low)
 
 
@@ -88,7 +69,7 @@ def state_dtype(graph: SemanticActionGraph, rules: Rules) -> np.dtype:
     `entities` are the categories of the next-object action set (number of entities = Terminal), `instances` the object
     that each one names, `entities_right` whether finding it earns the reward.
     """
-    width = rules.maximum_adaptive_action_space_size + 1
+    width = most_next_objects(graph, rules) + 1
     attributes, predicates = -(-len(graph.attributes) // 8), -(-len(graph.predicates) // 8)
     return np.dtype(
         [
@@ -133,6 +114,11 @@ def candidate_dtype() -> np.dtype:
             ("repeats", "f4", (REPEATS,)),
         ]
     )
+
+
+def most_next_objects(graph: SemanticActionGraph, rules: Rules) -> int:
+    """How many next objects an action set holds at most, without Terminal: one of each category."""
+    return min(rules.maximum_adaptive_action_space_size, len(graph.entities))
 
 
 def best_first_dtype(graph: SemanticActionGraph, rules: Rules) -> np.dtype:
@@ -327,7 +313,7 @@ class Episodes(ABC):
 
     def _earned(self, state: np.ndarray, triple: np.ndarray) -> np.ndarray:
         """The rewards of actions (n, 3), float32; 0 where none was taken (-1)."""
-        widths = self.rules.action_widths(self.graph)
+        widths = action_widths(self.graph, self.rules)
         first = np.cumsum(widths) - widths
         earned = rewards(state, self.graph, self.rules)[np.arange(len(state))[:, None], first + triple]
         earned[triple < 0] = 0
@@ -456,7 +442,7 @@ class SceneGraphEnvironment(Episodes):
         backwards = np.arange(order.shape[1])[::-1]
         first_place[row, categories[:, ::-1]] = np.where(scores[:, ::-1] >= 0, backwards, -1)
         listed = (scores >= 0) & (first_place[row, categories] == np.arange(order.shape[1]))
-        width = self.rules.maximum_adaptive_action_space_size
+        width = most_next_objects(self.graph, self.rules)
         entities = _first(listed, categories, width)
         instances = _first(listed, order // k, width)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,51 +11,26 @@ from torch.nn import functional as F
 
 from action_sets import ActionSets, best_allowed
 from environment import rewards, unpacked
+from files.options import LearningOptions
 from vrl_model import Agent, QNetwork, QValues, to_device
 
 
-@dataclass(frozen=True)
-class LearningOptions:
-    """How the agent learns; the defaults are the paper's where it gives any.
-
-    Not in the paper: learn_from "all" takes the reward of every action of the adaptive set, not of the one
-    taken alone. target_averaging a > 0: theta- <- a theta- + (1 - a) theta at every update in place of a copy
-    now and then (less than a in the first updates, so that a short training is not mostly its first weights).
-    box_jitter: corners of the boxes in a batch are moved by this share of their sides.
-    mirror: half of a batch is learned from as if the images were mirrored.
-    """
-
-    discount_factor: float = 0.9
-    double_dqn: bool = False
-    learn_from: str = "taken"
-    batch_size: int = 64
-    replay_buffer_minimum_number_samples: int = 1000
-    samples_per_transition: float = 1.0
-    target_update_frequency: int = 500
-    target_averaging: float = 0.0
-    box_jitter: float = 0.0
-    mirror: bool = False
-    next_object_loss_weight: float = 1.0
-    seed: int = 0
-
-
-def make_optimizer(
-    name: str, parameters: Iterable[torch.Tensor], learning_rate: float, weight_decay: float = 0.0
-) -> torch.optim.Optimizer:
-    """The optimizer of that name: "rmsprop" (the paper's) or "adamw".
+def make_optimizer(parameters: Iterable[torch.Tensor], options: LearningOptions) -> torch.optim.Optimizer:
+    """The optimizer of --optimizer.
 
     Adam that averages no gradients (beta_1 = 0) is RMSProp (Tieleman and Hinton 2012, lecture 6.5) but for the bias
     correction of its first few hundred updates, and has a fused kernel: at the paper's sizes an update is twice as
     fast as with torch.optim.RMSprop (benchmarks/learning_step.py).
     """
-    if name == "rmsprop":
-        return torch.optim.Adam(parameters, lr=learning_rate, betas=(0.0, 0.99), weight_decay=weight_decay, fused=True)
-    return torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
+    same = {"lr": options.learning_rate, "weight_decay": options.weight_decay, "fused": True}
+    if options.optimizer == "rmsprop":
+        return torch.optim.Adam(parameters, betas=(0.0, 0.99), **same)
+    return torch.optim.AdamW(parameters, **same)
 
 
-def epsilon_at(epoch: int, start: float = 1.0, rate: float = 0.045, end: float = 0.1) -> float:
-    """Exploration in an epoch (from 0): falls by `rate` an epoch from `start` to `end`, then stays."""
-    return max(end, start - rate * epoch)
+def epsilon_at(epoch: int, options: LearningOptions) -> float:
+    """Exploration in an epoch (from 0): falls by `epsilon_anneal_rate` an epoch from `epsilon`, then stays."""
+    return max(options.epsilon_end, options.epsilon - options.epsilon_anneal_rate * epoch)
 
 
 def set_mode(network: QNetwork, training: bool) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -18,7 +17,8 @@ from torch.nn import functional as F
 
 from action_sets import ActionSetMaker, greedy, random_action
 from boxes import CONTEXT, GEOMETRY, box_geometry
-from environment import CERTAIN, REMEMBERED, REPEATS, Rules
+from environment import CERTAIN, action_widths, reward_ranges
+from files.options import REPEATS, ModelOptions, Rules
 from scenes.scene import SceneSet
 from semantic_graph import SemanticActionGraph
 
@@ -26,42 +26,6 @@ RARE = -4.0  # log-odds of a reward before anything is learned
 SELDOM = -2.0  # the same of finding something new in a pair
 NEVER = -1000.0  # in place of a cosine
 TEMPERATURE = 0.04  # of the cosines when a similar category is drawn: the nearest few share the odds
-
-
-@dataclass(frozen=True)
-class ModelOptions:
-    """What the network is made of; the defaults are the paper's."""
-
-    fusion_sizes: tuple[int, ...] = (4096, 2048)
-    feature_dimension: int = 0  # of the image, subject and object features each; 0 = no pixels
-    phrase_dimension: int = 0  # of each of the four history phrases; 0 = no history
-    use_box_geometry: bool = False  # not in the paper: where the two boxes lie
-    use_pair_context: bool = False  # not in the paper: how the pair stands among the image's other instances
-    category_dimension: int = 0  # not in the paper: learned vectors of the two categories
-    entity_vector_dimension: int = 0  # not in the paper: given vectors of the two categories
-    category_mixing: float = 0.0  # not in the paper: share of them mixed with a similar category's in training
-    reward_loss: str = "squared"  # or "cross_entropy": not in the paper
-    dropout: float = 0.0
-    num_members: int = 1  # not in the paper: as many networks, their mean decides
-    replay_preference: float = 1.0  # not in the paper: how much likelier annotated pairs are drawn (`ReplayMemory`)
-    best_first: bool = False  # not in the paper: a `CandidateNetwork` gives the Q of looking at a pair
-    candidate_sizes: tuple[int, ...] = (64, 32)  # of its layers
-    candidate_future: bool = False  # it also learns what follows: where rewards to come are discounted by more than 0
-    remembered_predicates: int = 0  # not in the paper: P, where the state holds what has been said of the two objects
-
-    @property
-    def state_dimension(self) -> int:
-        """Numbers in a state: 3 features, 4 phrases, and what the flags add."""
-        return (
-            3 * self.feature_dimension
-            + 4 * self.phrase_dimension
-            + GEOMETRY * self.use_box_geometry
-            + CONTEXT * self.use_pair_context
-            + REPEATS * self.best_first
-            + REMEMBERED * self.remembered_predicates
-            + 2 * self.category_dimension
-            + 2 * self.entity_vector_dimension
-        )
 
 
 class QValues(NamedTuple):
@@ -105,7 +69,7 @@ class CandidateNetwork(nn.Module):
 
     def __init__(self, options: ModelOptions) -> None:
         super().__init__()
-        width = options.category_dimension + options.entity_vector_dimension
+        width = options.learned_category_vectors + options.entity_vector_dimension
         first, *others = options.candidate_sizes
         self.pair = nn.Linear(GEOMETRY + CONTEXT + REPEATS, first)
         self.categories = nn.Linear(width, 2 * first, bias=False) if width else None  # as subject, as object
@@ -198,16 +162,17 @@ class QNetwork(nn.Module):
         self.options = options
         self.mixed_precision = mixed_precision  # products in bfloat16, weights and what comes out in float32
         none = len(graph.entities)  # the category of no object
-        self.categories = nn.Embedding(none + 1, options.category_dimension) if options.category_dimension else None
+        learned = options.learned_category_vectors
+        self.categories = nn.Embedding(none + 1, learned) if learned else None
         self.entity_vectors = None
         if options.entity_vector_dimension:
             self.entity_vectors = EntityVectors(none, options.entity_vector_dimension, options.category_mixing)
         rules = rules or Rules()
-        self.widths = rules.action_widths(graph)
+        self.widths = action_widths(graph, rules)
         heads = (*self.widths[:2], 0 if options.best_first else self.widths[2])
         self.members = nn.ModuleList(FusionNetwork(options, heads) for _ in range(options.num_members))
         self.candidate = CandidateNetwork(options) if options.best_first else None
-        self.rewards = rules.reward_ranges
+        self.rewards = reward_ranges(rules)
         # the first output of each kind of action (attribute, predicate, next object); of every output its kind, its
         # lower and its higher reward
         widths = torch.tensor(self.widths)

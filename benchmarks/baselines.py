@@ -51,6 +51,7 @@ from boxes import iou
 from engine.parts import entity_vectors, open_detections
 from evaluation import GroundTruth, ground_truth_arrays, task_counts, train_triplets
 from files.io import InputError, reports_input_errors, write_json
+from files.options import SceneOptions
 from files.predictions import PhrasesOfImages, prediction_scenes, read_predictions
 from files.splits import Split
 from metrics.figures import RESAMPLES, Counts, difference, figures
@@ -213,9 +214,10 @@ def make_world(options: argparse.Namespace) -> tuple[World, dict[str, SceneSet]]
     records = Split(options.test_data)
     scenes = {"train": SceneSet(Split(options.train_data), graph), "given": SceneSet(records, graph)}
     if options.detections:
-        detected = DetectedInstances(
-            open_detections(options.detections, graph), graph, options.object_detection_threshold, ambiguity_aware=False
+        chosen = SceneOptions(
+            object_detection_threshold=options.object_detection_threshold, use_ambiguity_aware_mining=False
         )
+        detected = DetectedInstances(open_detections(options.detections, graph), graph, chosen)
         scenes["detected"] = SceneSet(records, graph, detected)
     pairs = all_pairs(scenes["train"])
     right = labels(pairs, scenes["train"], len(graph.predicates))

@@ -17,7 +17,6 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from engine.options import MODEL_FLAGS
 from engine.parts import read_agent
 from files.checkpoints import save_checkpoint
 from files.io import InputError, reports_input_errors
@@ -50,9 +49,9 @@ def main(argv: list[str] | None = None) -> int:
         for name, tensor in saved["network"].items()
         if tensor.numel()
     )
-    flags = {key: None if key in LOCAL else saved["arguments"][key] for key in MODEL_FLAGS if key in saved["arguments"]}
+    options = saved["options"] | {"model": saved["options"]["model"] | dict.fromkeys(LOCAL)}
     target = arguments.output / "agent.pt"
-    content = {"arguments": dict(sorted(flags.items())), "description": saved["description"], "network": network}
+    content = {"options": options, "description": saved["description"], "network": network}
     save_checkpoint(target, content)
     graph.save(arguments.output / "graph.pickle")
     size = target.stat().st_size

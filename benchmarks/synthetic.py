@@ -110,5 +110,5 @@ def make_trainer(
     agent = Agent(network, encoder, ActionSetMaker(graph, Rules()), device)
     slots = learning.batch_size * slots_per_transition(len(records), learning.batch_size)
     env = SceneGraphEnvironment(scenes, slots, Rules(), model.use_pair_context)
-    learner = Learner(agent, target, make_optimizer("rmsprop", network.parameters(), 0.0007), learning)
+    learner = Learner(agent, target, make_optimizer(network.parameters(), learning), learning)
     return TrainingLoop(env, learner, ReplayMemory(capacity, slots, env.dtype))

@@ -47,7 +47,7 @@ from q_learning import LearningOptions
 from semantic_graph import SemanticActionGraph
 from vrl_model import ModelOptions
 
-SMALL = ModelOptions(fusion_sizes=(1024, 512, 256), use_box_geometry=True, category_dimension=64)
+SMALL = ModelOptions(fusion_sizes=(1024, 512, 256), use_box_geometry=True, learned_category_vectors=64)
 PAPER = ModelOptions(feature_dimension=FEATURES, phrase_dimension=PHRASE)
 
 

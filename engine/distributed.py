@@ -33,6 +33,28 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def choose_device(name: str) -> torch.device:
+    """The device of --device; with several processes on a machine with GPUs each takes its own.
+
+    Raises InputError when this machine does not have it.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"--device {name}: is not a device; give cpu, cuda or cuda:1") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise InputError(f"--device {name}: cannot train or test; give cpu, cuda or cuda:1")
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise InputError(f"--device {name}: this machine has no CUDA device; give --device cpu")
+        if device.index is None:
+            device = torch.device("cuda", local_rank())
+        torch.cuda.set_device(device)
+    return device
+
+
 @contextmanager
 def process_group(device: torch.device, hours: float = 24) -> Iterator[None]:
     """Join the processes that torchrun started, if it did; leave them at the end.

@@ -13,13 +13,13 @@ from tqdm import tqdm
 
 from engine import distributed as ranks
 from engine.best_first import BestFirstEnvironment
+from engine.options import MOST_SLOTS
 from engine.walk import most_steps, queues_of
 from environment import Episodes
 from q_learning import Learner, jittered, mirror_partners, mirrored, set_mode
 from replay_memory import ReplayMemory
 
 ACT, SAMPLE, JITTER, MIRROR = 0, 1, 2, 3  # streams of random numbers
-MOST_SLOTS = 3  # to a transition of a batch: a step of many slots hardly costs more than one of few
 IMAGES_PER_SLOT = 8  # at least, where there are several slots to a transition: at the end of an epoch slots idle
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,13 @@ import torch
 
 from action_sets import ActionSetMaker
 from engine import distributed as ranks
-from environment import Rules
+from engine.options import Options
 from files.arrays import as_float32, read_array
 from files.checkpoints import load_checkpoint, load_parameters
 from files.detections import DetectionsFile, read_detections
 from files.images import find_image
 from files.io import InputError
+from files.options import ModelOptions, flags_of
 from files.splits import Split
 from scenes.class_map import ClassMap, read_class_map
 from scenes.feature_cache import FeatureCache, compute_features, report
@@ -26,7 +26,7 @@ from scenes.features import ImageEmbedding, build_embedding
 from scenes.scene import DetectedInstances, SceneSet
 from semantic_graph import SemanticActionGraph
 from skipthoughts import PhraseStore, load_encoder
-from vrl_model import Agent, ModelOptions, QNetwork, StateEncoder
+from vrl_model import Agent, QNetwork, StateEncoder
 
 CLASS_MAP_NAME = "class_map.json"  # beside a checkpoint: what detectors' words are to the agent
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"  # the agent that comes with the program
@@ -34,6 +34,7 @@ PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"  # the agent tha
 # those of a detector that shows all it has.
 PHOTO_DEFAULTS = {"object_detection_threshold": 0.05, "maximum_num_entities_per_image": 100}
 DETECTOR_THRESHOLD = 0.3
+AGENT = {"options": dict, "description": dict, "network": dict}  # what a checkpoint needs for --test and --predict
 VECTOR_NORM = 4.0  # of given entity vectors: entries about as large as the state's other numbers
 
 
@@ -41,35 +42,20 @@ VECTOR_NORM = 4.0  # of given entity vectors: entries about as large as the stat
 class Parts:
     """What every command needs, made once."""
 
-    arguments: argparse.Namespace
+    arguments: Options
     graph: SemanticActionGraph
     device: torch.device
-    rules: Rules
-    action_sets: ActionSetMaker
     embedding: ImageEmbedding | None
     phrases: PhraseStore | None
     model: ModelOptions
 
 
-def make_parts(arguments: argparse.Namespace, device: torch.device, saved: dict[str, Any] | None = None) -> Parts:
+def make_parts(arguments: Options, device: torch.device, saved: dict[str, Any] | None = None) -> Parts:
     """Load the graph and the embedding models that the flags ask for.
 
     saved: the checkpoint of the agent to be used, which holds its entity vectors; None: one will be trained.
     """
     graph = SemanticActionGraph.load(arguments.graph)
-    rules = Rules(
-        maximum_objects_per_subject=arguments.maximum_objects_per_subject,
-        maximum_steps=arguments.maximum_steps,
-        use_adaptive_action_sets=arguments.use_adaptive_action_sets,
-        maximum_adaptive_action_space_size=arguments.maximum_adaptive_action_space_size,
-        predicate_action_set=arguments.predicate_action_set,
-        positive_reward=arguments.positive_reward,
-        next_object_reward=arguments.next_object_reward,
-        frontier=arguments.frontier,
-        new_phrases_only=arguments.new_phrases_only,
-        step_cost=arguments.step_cost,
-    )
-    action_sets = ActionSetMaker(graph, rules)
     embedding = phrases = None
     if arguments.image_embedding_model_type != "none":
         embedding = build_embedding(
@@ -79,33 +65,25 @@ def make_parts(arguments: argparse.Namespace, device: torch.device, saved: dict[
         encoder = load_encoder(arguments.skip_thought_dir, arguments.skip_thought_model, device)
         cache = Path(arguments.output_dir) / "feature_cache" / "phrases" if ranks.rank() == 0 else None
         phrases = PhraseStore(encoder, cache)
-    model = ModelOptions(
-        fusion_sizes=tuple(arguments.fusion_sizes),
+    given = saved["description"]["model"].get("entity_vector_dimension") if saved else None
+    if type(given) is not int:
+        given = entity_vectors(arguments.entity_vectors, graph).shape[1]
+    best_first = arguments.frontier == "best_first"
+    model = replace(
+        arguments.part(ModelOptions),
         feature_dimension=embedding.dimension if embedding else 0,
         phrase_dimension=phrases.vectors.shape[1] if phrases else 0,
-        use_box_geometry=arguments.use_box_geometry,
-        use_pair_context=arguments.use_pair_context,
-        category_dimension=arguments.category_vectors,
-        entity_vector_dimension=(
-            saved["description"]["model"].get("entity_vector_dimension", 0)
-            if saved
-            else entity_vectors(arguments.entity_vectors, graph).shape[1]
-        ),
-        category_mixing=arguments.category_mixing,
-        reward_loss=arguments.reward_loss,
-        dropout=arguments.dropout,
-        num_members=arguments.num_members,
-        replay_preference=arguments.replay_preference,
-        best_first=rules.frontier == "best_first",
-        candidate_future=rules.frontier == "best_first" and arguments.discount_factor > 0,
+        entity_vector_dimension=given,
+        best_first=best_first,
+        candidate_future=best_first and arguments.discount_factor > 0,
         remembered_predicates=len(graph.predicates) if arguments.use_memory else 0,
     )
     if not model.state_dimension:
         raise InputError(
             "the state is empty: without pixels (--image_embedding_model_type none) "
-            "add --use_box_geometry and --category_vectors 64, or --preset best"
+            "add --use_box_geometry and --learned_category_vectors 64, or --preset best"
         )
-    return Parts(arguments, graph, device, rules, action_sets, embedding, phrases, model)
+    return Parts(arguments, graph, device, embedding, phrases, model)
 
 
 def make_network(parts: Parts) -> QNetwork:
@@ -121,7 +99,7 @@ def make_network(parts: Parts) -> QNetwork:
 
 def empty_network(parts: Parts) -> QNetwork:
     """A Q network on the CPU, to be filled with the weights and entity vectors of a checkpoint."""
-    return QNetwork(parts.model, parts.graph, parts.rules, parts.arguments.mixed_precision)
+    return QNetwork(parts.model, parts.graph, parts.arguments, parts.arguments.mixed_precision)
 
 
 def entity_vectors(path: str | None, graph: SemanticActionGraph) -> np.ndarray:
@@ -155,9 +133,7 @@ def detected_instances(parts: Parts, detections: DetectionsFile, stand_ins: bool
     detected = DetectedInstances(
         detections,
         parts.graph,
-        arguments.object_detection_threshold,
-        arguments.maximum_num_entities_per_image,
-        arguments.use_ambiguity_aware_mining,
+        arguments,
         class_maps(arguments),
         stand_ins,
     )
@@ -175,7 +151,7 @@ def detected_instances(parts: Parts, detections: DetectionsFile, stand_ins: bool
     return detected
 
 
-def class_maps(arguments: argparse.Namespace) -> list[ClassMap]:
+def class_maps(arguments: Options) -> list[ClassMap]:
     """The user's --class_map, and the one that lies beside the checkpoint."""
     maps = [read_class_map(arguments.class_map)] if arguments.class_map else []
     beside = Path(arguments.checkpoint).with_name(CLASS_MAP_NAME) if arguments.checkpoint else None
@@ -190,7 +166,7 @@ def open_scenes(parts: Parts, records: Split, detections: DetectionsFile | None 
         raise InputError(f"{records.path}: has no image; make it again with create_graph.py")
     detected = detected_instances(parts, detections) if detections is not None else None
     arguments = parts.arguments
-    scenes = SceneSet(records, parts.graph, detected, arguments.neighbour_factor, arguments.use_exact_match)
+    scenes = SceneSet(records, parts.graph, detected, arguments)
     if parts.embedding is not None:
         scenes.features, scenes.images = _features(parts, scenes, arguments.images_dir)
     return scenes
@@ -239,25 +215,29 @@ def _features(parts: Parts, scenes: SceneSet, images_dir: str) -> tuple[FeatureC
 def make_agent(parts: Parts, network: QNetwork, scenes: SceneSet) -> Agent:
     """The agent that walks over `scenes`."""
     encoder = StateEncoder(scenes, parts.model, parts.phrases)
-    return Agent(network, encoder, parts.action_sets, parts.device)
+    return Agent(network, encoder, ActionSetMaker(parts.graph, parts.arguments), parts.device)
 
 
 def description(parts: Parts) -> dict[str, Any]:
     """What a checkpoint must agree with: the graph and the shape of the network."""
+    paths = {name for name, about in flags_of(parts.model) if about.path}
+    model = {name: value for name, value in asdict(parts.model).items() if name not in paths}
     return {
         "graph": parts.graph.fingerprint(),
-        "model": {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(parts.model).items()},
+        "model": {name: list(value) if isinstance(value, tuple) else value for name, value in model.items()},
     }
 
 
 def check_description(parts: Parts, saved: dict[str, Any], path: str | Path) -> None:
     """Raises InputError when a checkpoint was made with another graph or another network."""
-    if saved["graph"] != parts.graph.fingerprint():
+    mine = description(parts)
+    if saved["graph"] != mine["graph"]:
         raise InputError(
             f"{path}: was trained on a different graph than {parts.arguments.graph}; give the right one with --graph"
         )
-    mine = description(parts)["model"]
-    wrong = [f"{key} {value}, here {mine.get(key)}" for key, value in saved["model"].items() if mine.get(key) != value]
+    defaults = description(replace(parts, model=ModelOptions()))["model"]  # of options newer than the checkpoint
+    theirs = defaults | saved["model"]
+    wrong = [f"{key} {theirs[key]}, here {value}" for key, value in mine["model"].items() if theirs[key] != value]
     if wrong:
         raise InputError(f"{path}: was trained with {'; '.join(wrong)}; give the same flags, or train again")
 
@@ -295,10 +275,10 @@ def needed_checkpoint(arguments: Any) -> Path:
 
 def read_agent(path: Path) -> dict[str, Any]:
     """A checkpoint with what --test and --predict need. Raises InputError when it is another kind of checkpoint."""
-    return load_checkpoint(path, {"arguments": dict, "description": dict, "network": dict})
+    return load_checkpoint(path, AGENT)
 
 
-def checkpoint_defaults(arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
+def checkpoint_defaults(arguments: Options, path: Path) -> dict[str, Any]:
     """Defaults of flags that go with where a checkpoint lies: the graph beside it, and how our own looks at photos."""
     defaults: dict[str, Any] = {}
     if path.with_name("graph.pickle").exists():

@@ -318,7 +318,7 @@ class _Walker:
         """Photos whose boxes are at hand -> their graphs."""
         parts, arguments = self.parts, self.parts.arguments
         records = [ImageRecord(photo.key, Labels(0, [], [])) for photo in photos]
-        scenes = SceneSet(records, parts.graph, self.detected, arguments.neighbour_factor, arguments.use_exact_match)
+        scenes = SceneSet(records, parts.graph, self.detected, arguments)
         if parts.embedding is not None:
             scenes.features = {
                 photo.key: self._embed(photo, scenes.instances(i).boxes) for i, photo in enumerate(photos)
@@ -326,11 +326,9 @@ class _Walker:
         found = walk(
             _InFullBatches(make_agent(parts, self.network, scenes)),
             scenes,
-            parts.rules,
+            parts.arguments,
             np.arange(len(records)),
             num_slots=SLOTS,
-            predicates_per_pair=arguments.predicates_per_pair,
-            attributes_per_step=arguments.attributes_per_step,
             maximum_choices=0,
             most=arguments.maximum_phrases,
         )

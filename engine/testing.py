@@ -68,7 +68,7 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
         every = sys.maxsize if detections is None else BEST  # annotated pairs may be among the least likely ones
         found = walk_over(parts, policy(name, walked), walked, f"{name} walks", every)
         on_truth = found
-        if detections is not None or parts.rules.frontier == "best_first":
+        if detections is not None or parts.arguments.frontier == "best_first":
             on_truth = walk_over(parts, policy(name, truth), truth, f"{name}, given boxes", sys.maxsize, may_stop=False)
         if ranks.rank():
             continue

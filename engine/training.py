@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,21 @@ from engine import distributed as ranks
 from engine.best_first import make_environment
 from engine.log import TrainingLog, recall
 from engine.loop import TrainingLoop, slots_per_transition
-from engine.options import RUN_FLAGS
-from engine.parts import Parts, check_description, description, make_agent, make_network, open_scenes
+from engine.parts import AGENT, Parts, check_description, description, make_agent, make_network, open_scenes
 from engine.proposals import detections_of_split
 from engine.results import graphs, score
 from engine.walk import Findings, merge, walk_over
 from files.checkpoints import load_checkpoint, load_parameters, save_checkpoint
 from files.io import InputError, clear_load_errors
+from files.options import LearningOptions
 from files.scene_graphs import write_image_states
 from files.splits import Split, check_one_run
-from q_learning import Learner, LearningOptions, epsilon_at, make_optimizer
+from q_learning import Learner, epsilon_at, make_optimizer
 from replay_memory import ReplayMemory
 from scenes.simulated import SimulatedScenes
 
-RESUMED = {
-    "arguments": dict, "description": dict, "network": dict, "target": dict, "optimizer": dict, "loops": list,
-    "rows": list, "best": float, "within_epoch": bool,
+RESUMED = AGENT | {
+    "target": dict, "optimizer": dict, "loops": list, "rows": list, "best": float, "within_epoch": bool,
 }  # fmt: skip
 SECOND_CTRL_C = 2.0  # seconds after the first from which it ends the run at once
 
@@ -48,31 +48,18 @@ class TrainingRun:
         train, validation = Split(arguments.train_data), Split(arguments.validation_data)
         check_one_run(arguments.graph, parts.graph.made_in, train, validation)
         self.scenes = open_scenes(parts, train, detections)
+        learning = arguments.part(LearningOptions)
         simulate = arguments.seen_twice > 0 and parts.embedding is None
         if simulate:
             self.scenes = SimulatedScenes(self.scenes, arguments.box_jitter, arguments.seen_twice, arguments.seed)
         self.validation = open_scenes(parts, validation) if len(validation) else None
-        learning = LearningOptions(
-            discount_factor=arguments.discount_factor,
-            double_dqn=arguments.double_dqn,
-            learn_from=arguments.learn_from,
-            batch_size=arguments.batch_size,
-            replay_buffer_minimum_number_samples=arguments.replay_buffer_minimum_number_samples,
-            samples_per_transition=arguments.samples_per_transition,
-            target_update_frequency=arguments.target_update_frequency,
-            target_averaging=arguments.target_averaging,
-            box_jitter=0.0 if simulate else arguments.box_jitter,
-            mirror=arguments.mirror,
-            next_object_loss_weight=arguments.next_object_loss_weight,
-            seed=arguments.seed,
-        )
+        if simulate:
+            learning = replace(learning, box_jitter=0.0)
         network, target = make_network(parts), make_network(parts)
-        optimizer = make_optimizer(
-            arguments.optimizer, network.parameters(), arguments.learning_rate, arguments.weight_decay
-        )
+        optimizer = make_optimizer(network.parameters(), learning)
         slots = ranks.share(arguments.batch_size, "--batch_size")
         slots *= slots_per_transition(len(self.scenes.images), arguments.batch_size)
-        env = make_environment(self.scenes, slots, parts.rules, parts.model.use_pair_context)
+        env = make_environment(self.scenes, slots, arguments, parts.model.use_pair_context)
         capacity = max(arguments.replay_buffer_capacity // ranks.world_size(), 1)
         self.learner = Learner(
             make_agent(parts, network, self.scenes), target, optimizer, learning, ranks.wrapped(network)
@@ -105,8 +92,7 @@ class TrainingRun:
         self.saved_at = time.monotonic()
 
     def _origin(self) -> dict[str, Any]:
-        arguments = {key: value for key, value in vars(self.parts.arguments).items() if key not in RUN_FLAGS}
-        return {"arguments": arguments, "description": description(self.parts)}
+        return {"options": self.parts.arguments.saved(), "description": description(self.parts)}
 
     def resume(self) -> None:
         """Take up the run of last.pt. Raises InputError when it was another run."""
@@ -115,11 +101,8 @@ class TrainingRun:
             raise InputError(f"{path}: no such file, so there is nothing to resume; drop --resume")
         saved = load_checkpoint(path, RESUMED)
         check_description(self.parts, saved["description"], path)
-        now = vars(self.parts.arguments)
-        changed = [key for key, value in saved["arguments"].items() if now.get(key) != value]
-        if changed:
-            names = ", ".join(f"--{key} {saved['arguments'][key]}" for key in changed)
-            raise InputError(f"{path}: was trained with {names}; resume with the same flags")
+        if changed := self.parts.arguments.differences(saved["options"], path):
+            raise InputError(f"{path}: was trained with {', '.join(changed)}; resume with the same flags")
         if len(saved["loops"]) != ranks.world_size():
             raise InputError(f"{path}: was trained by {len(saved['loops'])} processes; resume with as many")
         with clear_load_errors(path, "start again without --resume"):
@@ -183,9 +166,7 @@ class TrainingRun:
     def _run_epochs(self) -> None:
         arguments, loop = self.parts.arguments, self.loop
         while loop.epoch < arguments.num_epochs:
-            self.epsilon = epsilon_at(
-                loop.epoch, arguments.epsilon, arguments.epsilon_anneal_rate, arguments.epsilon_end
-            )
+            self.epsilon = epsilon_at(loop.epoch, arguments)
             if not self.within_epoch:
                 loop.begin_epoch(self.scenes.images)
                 self.within_epoch = True

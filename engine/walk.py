@@ -14,7 +14,8 @@ from action_sets import ActionSetMaker, greedy
 from engine import distributed as ranks
 from engine.best_first import BestFirstEnvironment, make_environment
 from engine.parts import Parts
-from environment import Episodes, Rules
+from environment import Episodes
+from files.options import Rules
 from scenes.scene import SceneSet
 from vrl_model import Judgement
 
@@ -52,8 +53,6 @@ def walk(
     rules: Rules,
     images: Sequence[int],
     num_slots: int = 64,
-    predicates_per_pair: int = 1,
-    attributes_per_step: int = 1,
     maximum_choices: int = BEST,
     progress: str | None = None,
     most: int = BEST,
@@ -61,8 +60,8 @@ def walk(
 ) -> Findings:
     """Walk greedily through `images` (indices into scenes), once each.
 
-    predicates_per_pair: 1 takes the agent's own choice, more reads the k best Q values of each visited pair;
-    attributes_per_step too. The score of a relationship is the policy's confidence times those of both
+    rules.predicates_per_pair: 1 takes the agent's own choice, more reads the k best Q values of each visited pair;
+    rules.attributes_per_step too. The score of a relationship is the policy's confidence times those of both
     instances, of an attribute times that of its one. The `most` best of each kind are kept, and of the agent's own
     choices the `maximum_choices` best. may_stop: best first, Terminal ends an image; else every pair is looked at.
     """
@@ -83,8 +82,8 @@ def walk(
             columns[2].append(steps := _steps(env, states))
             confident = _confidences(env, states)
             for column, name, k, confidence in (
-                (0, "predicate", predicates_per_pair, judgement.predicate_confidence),
-                (1, "attribute", attributes_per_step, judgement.attribute_confidence),
+                (0, "predicate", rules.predicates_per_pair, judgement.predicate_confidence),
+                (1, "attribute", rules.attributes_per_step, judgement.attribute_confidence),
             ):
                 q, allowed = getattr(judgement.q, name), getattr(sets, name)
                 if q.shape[1] and k:
@@ -136,11 +135,9 @@ def walk_over(
     found = walk(
         policy,
         scenes,
-        parts.rules,
+        parts.arguments,
         scenes.images[ranks.rank() :: ranks.world_size()],
         num_slots=128,
-        predicates_per_pair=parts.arguments.predicates_per_pair,
-        attributes_per_step=parts.arguments.attributes_per_step,
         maximum_choices=maximum_choices,
         progress=progress if ranks.rank() == 0 else None,
         may_stop=may_stop,

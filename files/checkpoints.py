@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from files.io import InputError, atomic_write, check_is_file, clear_read_errors, first_line
 from files.pickles import PlainUnpickler, StandIn, check_size
 
-FORMAT = "vrl checkpoint 5"  # the number rises when what networks are made of changes
+FORMAT = "vrl checkpoint 6"  # the number rises when what networks are made of changes
 MOST_SHARED = 4  # times the file's size: parameters that are one another's
 
 # ---------------------------------------------------------------- main.py's own

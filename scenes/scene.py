@@ -15,6 +15,7 @@ import numpy as np
 from boxes import from_xywh, iou
 from boxes import neighbours as neighbour_matrix
 from files.detections import Detections, DetectionsFile, Selected, select
+from files.options import SceneOptions
 from files.splits import ImageRecord
 from scenes.class_map import ClassMap, map_classes
 from semantic_graph import SemanticActionGraph, fold_name
@@ -63,8 +64,8 @@ def annotated_instances(record: ImageRecord, graph: SemanticActionGraph, exact: 
 class DetectedInstances:
     """The instances of a detections file, in the graph's categories.
 
-    threshold: boxes whose best known category scores less are left out; at most `maximum`
-    boxes an image, best first. `ambiguity_aware`: keep every category within 0.1 of the best.
+    Of the options: boxes whose best known category scores less than the threshold are left out; at most a maximum of
+    boxes an image, best first; with ambiguity-aware mining every category within 0.1 of the best is kept.
     maps, stand_ins: what the detector's classes are to the agent, see `scenes.class_map.map_classes`.
     """
 
@@ -72,17 +73,13 @@ class DetectedInstances:
         self,
         detections: DetectionsFile,
         graph: SemanticActionGraph,
-        threshold: float = 0.005,
-        maximum: int = 500,
-        ambiguity_aware: bool = True,
+        options: SceneOptions | None = None,
         maps: Sequence[ClassMap] = (),
         stand_ins: bool = False,
     ) -> None:
         self.detections, self.graph = detections, graph
         self.mapped = map_classes(detections.classes, graph, maps, stand_ins)
-        self.threshold = threshold
-        self.maximum = maximum
-        self.width = None if ambiguity_aware else 1
+        self.options = options or SceneOptions()
 
     def __call__(self, image_name: str) -> Instances:
         found = self._selected(image_name)
@@ -109,9 +106,10 @@ class DetectedInstances:
     def _selected(self, image_name: str) -> Selected:
         """The image's boxes with C(s): the categories at most AMBIGUITY_MARGIN below the best."""
         detections = self.detections[image_name] if image_name in self.detections else Detections.empty()
-        found = select(detections, self.mapped.entities, self.threshold, self.maximum)
+        options, most = self.options, self.options.maximum_num_entities_per_image
+        found = select(detections, self.mapped.entities, options.object_detection_threshold, most)
         kept = (found.entities >= 0) & (found.scores >= found.scores[:, :1] - AMBIGUITY_MARGIN - 1e-6)
-        width = self.width or max(1, int(kept.sum(axis=1).max(initial=1)))
+        width = max(1, int(kept.sum(axis=1).max(initial=1))) if options.use_ambiguity_aware_mining else 1
         parts = ((found.entities, -1), (found.scores, 0), (found.classes, -1))
         entities, scores, classes = (np.where(kept, values, padding)[:, :width] for values, padding in parts)
         return Selected(found.boxes, entities, scores, classes)
@@ -121,11 +119,11 @@ def make_scene(
     record: ImageRecord,
     instances: Instances,
     graph: SemanticActionGraph,
-    neighbour_factor: float = 0.5,
-    exact: bool = False,
+    options: SceneOptions | None = None,
 ) -> Scene:
     """The scene of one image. Annotations of words that the graph does not know are left out."""
-    objects = record.labels.objects
+    options = options or SceneOptions()
+    objects, exact = record.labels.objects, options.use_exact_match
     categories = np.array([graph.entity_index(o.name, exact) for o in objects], dtype=np.int32).reshape(-1)
     known = categories >= 0
     number = np.where(known, np.cumsum(known) - 1, -1)  # of each object among those that stay
@@ -143,7 +141,7 @@ def make_scene(
         boxes=instances.boxes,
         candidates=instances.candidates,
         candidate_scores=instances.candidate_scores,
-        neighbours=neighbour_matrix(instances.boxes, neighbour_factor),
+        neighbours=neighbour_matrix(instances.boxes, options.neighbour_factor),
         gt_categories=categories[known],
         gt_overlaps=iou(gt_boxes[:, None], instances.boxes[None]) >= OVERLAP_THRESHOLD,
         gt_attributes=gt_attributes[(gt_attributes >= 0).all(axis=1)],
@@ -164,15 +162,13 @@ class SceneSet(Sequence):
         records: Sequence[ImageRecord],
         graph: SemanticActionGraph,
         detected: DetectedInstances | None = None,
-        neighbour_factor: float = 0.5,
-        exact: bool = False,
+        options: SceneOptions | None = None,
         keep: int = 20_000,
     ) -> None:
         self.records = records
         self.graph = graph
         self.detected = detected
-        self.neighbour_factor = neighbour_factor
-        self.exact = exact
+        self.options = options or SceneOptions()
         self.keep = keep
         self.features: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None
         self.images = np.arange(len(records))
@@ -187,7 +183,7 @@ class SceneSet(Sequence):
         record = self.records[index]
         if self.detected is not None:
             return self.detected(record.image_name)
-        return annotated_instances(record, self.graph, self.exact)
+        return annotated_instances(record, self.graph, self.options.use_exact_match)
 
     def labels(self, index: int) -> list[list[dict[str, str | bool]]] | None:
         """The detector's own words for the boxes of image `index`, see `DetectedInstances.labels`; None: none."""
@@ -197,7 +193,7 @@ class SceneSet(Sequence):
         scene = self._scenes.pop(index, None)
         if scene is None:
             record = self.records[index]
-            scene = make_scene(record, self.instances(index), self.graph, self.neighbour_factor, self.exact)
+            scene = make_scene(record, self.instances(index), self.graph, self.options)
         self._scenes[index] = scene
         if len(self._scenes) > self.keep:
             self._scenes.popitem(last=False)

@@ -24,9 +24,8 @@ class SimulatedScenes(SceneSet):
 
     def __getitem__(self, index: int) -> Scene:
         rng = np.random.default_rng([self.seed, self.epoch, index])
-        record, exact = self.records[index], self.exact
         instances = simulated(self.instances(index), rng, self.jitter, self.twice)
-        return make_scene(record, instances, self.graph, self.neighbour_factor, exact)
+        return make_scene(self.records[index], instances, self.graph, self.options)
 
 
 def simulated(instances: Instances, rng: np.random.Generator, jitter: float, twice: float) -> Instances:

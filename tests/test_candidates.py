@@ -33,7 +33,7 @@ def agent_of(scenes, **options):
             "candidate_sizes": (4, 3),
             "use_box_geometry": True,
             "use_pair_context": True,
-            "category_dimension": 3,
+            "learned_category_vectors": 3,
             "reward_loss": "cross_entropy",
             "best_first": True,
             "remembered_predicates": 2,

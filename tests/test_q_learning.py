@@ -77,11 +77,12 @@ def bootstrap_of(made, rows):
 )
 def test_epsilon_falls_linearly_in_twenty_epochs(epoch, epsilon):
     """Port fault: epsilon was multiplied by 0.045 at every step, so that exploration died after one."""
-    assert epsilon_at(epoch) == pytest.approx(epsilon, abs=1e-12)
+    assert epsilon_at(epoch, LearningOptions()) == pytest.approx(epsilon, abs=1e-12)
 
 
 def test_epsilon_flags():
-    assert [epsilon_at(e, start=0.5, rate=0.2, end=0.05) for e in range(4)] == pytest.approx([0.5, 0.3, 0.1, 0.05])
+    options = LearningOptions(epsilon=0.5, epsilon_anneal_rate=0.2, epsilon_end=0.05)
+    assert [epsilon_at(epoch, options) for epoch in range(4)] == pytest.approx([0.5, 0.3, 0.1, 0.05])
 
 
 # Targets ------------------------------------------------------------------------------------------

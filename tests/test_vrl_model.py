@@ -96,7 +96,7 @@ def test_different_states_have_different_q_values():
 
 def test_categories_enter_as_learned_vectors():
     walk, scenes = walks("bicycle")
-    agent = make_agent(walk.graph, scenes, use_box_geometry=False, category_dimension=3)
+    agent = make_agent(walk.graph, scenes, use_box_geometry=False, learned_category_vectors=3)
     assert agent.network.options.state_dimension == 6
     assert agent.network.categories.weight.shape == (9, 3)  # and one for no object
     with_object = agent(walk.env.states()).q.entity
@@ -108,7 +108,9 @@ def test_categories_enter_as_learned_vectors():
 def test_preferred_replay_is_taken_out_of_chances():
     """2 of 10 pairs are annotated, 15 and 5 in a hundred with two predicates; drawn six times as often they are 12 of
     20, and the two predicates 45 and 15 in a hundred."""
-    options = ModelOptions(category_dimension=2, fusion_sizes=(4,), reward_loss="cross_entropy", replay_preference=6)
+    options = ModelOptions(
+        learned_category_vectors=2, fusion_sizes=(4,), reward_loss="cross_entropy", replay_preference=6
+    )
     network = QNetwork(options, street_graph())
     drawn = torch.full((1, 4 + 4 + 9), 0.25)
     drawn[0, 4:8] = torch.tensor([0.45, 0.15, 0, 0])
@@ -171,7 +173,7 @@ DEVICES = [
 def test_acts_on_every_device(device):
     """Port fault: it required CUDA."""
     walk, scenes = walks("bicycle")
-    agent = make_agent(walk.graph, scenes, device=device, category_dimension=4)
+    agent = make_agent(walk.graph, scenes, device=device, learned_category_vectors=4)
     for epsilon in (0.0, 0.5, 1.0):
         attribute, predicate, entity = agent.act(walk.env.states(), epsilon, np.full((1, 6), 0.5))
         assert (attribute[0], predicate[0], entity[0]) >= (0, 0, 0)
@@ -263,7 +265,7 @@ def test_all_parts_of_the_state_together():
         PhraseStore(TwoNumbers()),
         feature_dimension=3,
         phrase_dimension=2,
-        category_dimension=5,
+        learned_category_vectors=5,
     )
     dense, _ = agent.encoder(walk.env.states(), CPU)
     assert dense.dtype == torch.float32

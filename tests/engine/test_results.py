@@ -147,7 +147,7 @@ def test_scoring_a_walk_is_scoring_its_predictions_file(seed):
     scenes = random_scenes(seed)
     shown = train_triplets(scenes.records[:4])
     for policy in (RandomPolicy(GRAPH, seed), FrequencyPolicy(GRAPH, occurrences(scenes.records, GRAPH))):
-        found = walk(policy, scenes, Rules(), range(len(scenes)), predicates_per_pair=3)
+        found = walk(policy, scenes, Rules(predicates_per_pair=3), range(len(scenes)))
         tasks = score(found, scenes, range(len(scenes)), shown)
         _, predicted = graphs(found, scenes, range(len(scenes)))
         predictions = json.loads(json.dumps(predictions_from_graphs(predicted)))

@@ -94,11 +94,11 @@ def test_says_the_best_of_each_action_set_with_a_confidence():
 
 
 def test_more_predicates_of_each_pair():
-    found = walk(POLICY, street_scenes(), Rules(), [0], predicates_per_pair=2, attributes_per_step=0)
+    found = walk(POLICY, street_scenes(), Rules(predicates_per_pair=2, attributes_per_step=0), [0])
     expected = [("person next to bicycle", 0.45, 0), ("person riding bicycle", 0.25, 1), ("person wearing hat", 0.1, 0)]
     assert said(found.relationships) == expected
     assert said(found.attributes) == []
-    found = walk(POLICY, street_scenes(), Rules(), [0], predicates_per_pair=100)
+    found = walk(POLICY, street_scenes(), Rules(predicates_per_pair=100), [0])
     assert [row[0] for row in said(found.relationships)] == [
         "person next to bicycle",
         "person riding bicycle",
@@ -109,7 +109,7 @@ def test_more_predicates_of_each_pair():
 
 
 def test_keeps_the_most_confident_of_each_image():
-    found = walk(POLICY, street_scenes(3), Rules(), [0, 1, 2], predicates_per_pair=9, maximum_choices=2, most=2)
+    found = walk(POLICY, street_scenes(3), Rules(predicates_per_pair=9), [0, 1, 2], maximum_choices=2, most=2)
     for scene in range(3):
         rows = found.relationships["scene"] == scene
         kept = [row[0] for row in said({key: column[rows] for key, column in found.relationships.items()})]
@@ -124,7 +124,7 @@ def test_every_own_choice_is_kept_on_demand(monkeypatch):
     """Predicate detection asks about annotated pairs: they need not be among the most confident ones."""
     monkeypatch.setattr("engine.walk.BEST", 1)
     scenes = street_scenes(2)
-    found = walk(POLICY, scenes, Rules(), [0, 1], predicates_per_pair=9, maximum_choices=1000, most=1)
+    found = walk(POLICY, scenes, Rules(predicates_per_pair=9), [0, 1], maximum_choices=1000, most=1)
     pairs = int((found.steps["object"] >= 0).sum())
     assert pairs > 2
     assert len(own_choices(found).relationships["scene"]) == pairs
@@ -148,7 +148,7 @@ def test_keeping_the_most_confident_as_it_goes_changes_nothing(monkeypatch):
     scenes = street_scenes(7)
 
     def rows():
-        found = walk(POLICY, scenes, Rules(), range(7), 3, predicates_per_pair=9, maximum_choices=2, most=2)
+        found = walk(POLICY, scenes, Rules(predicates_per_pair=9), range(7), 3, maximum_choices=2, most=2)
         parts = found.relationships, found.attributes
         return [[part["scene"].tolist(), said(part), part["step"].tolist()] for part in parts]
 
@@ -171,7 +171,7 @@ def test_the_agents_confidences_rise_with_q_between_zero_and_one(reward_loss):
         by_q = confidence.gather(1, q.argsort(dim=1, stable=True))
         assert (by_q.diff(dim=1) >= 0).all()
         assert ((confidence >= 0) & (confidence <= 1)).all()
-    found = walk(agent, scenes, Rules(), [0], predicates_per_pair=3)
+    found = walk(agent, scenes, Rules(predicates_per_pair=3), [0])
     assert said(found.relationships)[0][0] == "person riding bicycle"
 
 
@@ -188,7 +188,7 @@ def test_images_together_are_the_same_as_one_by_one(policy):
     answers = []
     for slots in (1, 4, 64):
         made = {"agent": agent, "frequency": FrequencyPolicy(GRAPH, SEEN), "random": RandomPolicy(GRAPH, 3)}[policy]
-        found = walk(made, scenes, Rules(), range(9), slots, predicates_per_pair=3)
+        found = walk(made, scenes, Rules(predicates_per_pair=3), range(9), slots)
         order = np.lexsort((found.steps["step"], found.steps["scene"]))
         columns = [found.steps[name][order].tolist() for name in ("scene", "step", "subject", "object")]
         answers.append((columns, said(found.relationships), said(found.attributes)))
@@ -234,7 +234,7 @@ def test_a_graph_without_attributes():
 
 
 def test_the_frequency_prior_counts_pairs_without_annotation_too():
-    found = walk(FrequencyPolicy(GRAPH, SEEN), street_scenes(), Rules(), [0], predicates_per_pair=3)
+    found = walk(FrequencyPolicy(GRAPH, SEEN), street_scenes(), Rules(predicates_per_pair=3), [0])
     # person riding bicycle 4, next to 2, near 1, of 9 pairs; wearing hat 3 of 4; bicycle next to person 6 of 9;
     # hat near person 1 of 4. One average pair is added to each: of all 40, riding 4, next to 8, wearing 3, near 2.
     expected = {
@@ -276,7 +276,7 @@ def test_of_equal_values_the_first_is_read_as_it_is_chosen():
     policy = opinion({"young": 1, "wet": 1}, dict.fromkeys(GRAPH.predicates, 2), {"bicycle": 3, "hat": 2})
     expected = {"person riding bicycle", "person wearing hat", "bicycle next to person", "hat near person"}
     for k in (1, 2, 100):
-        found = own_choices(walk(policy, street_scenes(), Rules(), [0], predicates_per_pair=k, attributes_per_step=k))
+        found = own_choices(walk(policy, street_scenes(), Rules(predicates_per_pair=k, attributes_per_step=k), [0]))
         assert {words for words, *_ in said(found.relationships)} == expected
         assert "person young" in {words for words, *_ in said(found.attributes)}
 

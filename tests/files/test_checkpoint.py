@@ -293,7 +293,7 @@ def make_trainer(**options):
         records.append(image(objects, relationships, f"{i}.jpg"))
     scenes = scene_set(graph, records)
     torch.manual_seed(0)
-    agent = make_agent(graph, scenes, category_dimension=4, dropout=0.2)
+    agent = make_agent(graph, scenes, learned_category_vectors=4, dropout=0.2)
     optimizer = torch.optim.RMSprop(agent.network.parameters(), lr=0.01)
     learning = LearningOptions(
         **{
@@ -329,7 +329,7 @@ def train(trainer, epochs, stop_after=None, begun=False):
             trainer.begin_epoch(np.arange(9))
         begun = False
         with tqdm(disable=True) as bar:
-            trainer.run_epoch(epsilon_at(trainer.epoch, rate=0.3), bar, pause)
+            trainer.run_epoch(epsilon_at(trainer.epoch, LearningOptions(epsilon_anneal_rate=0.3)), bar, pause)
         row = trainer.sums.row()
         rows.append({key: value for key, value in row.items() if "second" not in key})
     return rows

@@ -10,6 +10,7 @@ import torch
 from action_sets import ActionSetMaker
 from boxes import from_xywh
 from environment import Rules, SceneGraphEnvironment, unpacked
+from files.options import SceneOptions
 from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord
 from scenes.scene import Instances, SceneSet
 from semantic_graph import SemanticActionGraph
@@ -82,12 +83,16 @@ def seen(graph: SemanticActionGraph, boxes: Sequence[tuple], candidates: Sequenc
 
 
 def scene_set(
-    graph: SemanticActionGraph, records: Sequence[ImageRecord], detected: Sequence[Instances] | None = None, **options
+    graph: SemanticActionGraph,
+    records: Sequence[ImageRecord],
+    detected: Sequence[Instances] | None = None,
+    keep: int = 100,
+    **options,
 ) -> SceneSet:
     """The scenes of `records`; detected: the instances of each, in place of the annotated objects."""
     names = [record.image_name for record in records]
     by_name = None if detected is None else dict(zip(names, detected, strict=True)).__getitem__
-    return SceneSet(list(records), graph, by_name, **options)
+    return SceneSet(list(records), graph, by_name, SceneOptions(**options), keep)
 
 
 class Walker:

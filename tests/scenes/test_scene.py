@@ -6,6 +6,7 @@ from small_world import image, make_graph, scene_set, seen, street_graph
 
 from boxes import from_xywh, neighbours
 from files.detections import Detections, read_detections, write_detections
+from files.options import SceneOptions
 from files.splits import Labels
 from scenes.class_map import ClassMap
 from scenes.scene import DetectedInstances, annotated_instances
@@ -67,7 +68,7 @@ def test_alias_counts_unless_exact():
         ["man"], ["red"], ["on"], np.zeros((0, 3)), np.zeros((0, 4)), {"guy": "man"}, {"upon": "on"}
     )
     record = image([("guy", (0, 0, 9, 9), "red"), ("man", (5, 5, 9, 9))], [(0, "upon", 1), (1, "on", 0)])
-    loose, exact = scene_set(graph, [record])[0], scene_set(graph, [record], exact=True)[0]
+    loose, exact = scene_set(graph, [record])[0], scene_set(graph, [record], use_exact_match=True)[0]
     assert loose.gt_categories.tolist() == [0, 0]
     assert loose.gt_relationships.tolist() == [[0, 0, 1], [1, 0, 0]]
     assert len(loose.boxes) == 2
@@ -113,7 +114,7 @@ def test_image_without_anything():
 # Detections -----------------------------------------------------------------------------------
 
 
-def detected(tmp_path, classes, rows, graph, **options):
+def detected(tmp_path, classes, rows, graph, maps=(), **options):
     """rows: (box, {class number: score}); the instances that come out of a real detections file."""
     width = max(len(scores) for _, scores in rows)
     candidates = np.full((len(rows), width), -1)
@@ -123,7 +124,7 @@ def detected(tmp_path, classes, rows, graph, **options):
     path = tmp_path / "detections.h5"
     boxes = np.array([box for box, _ in rows], np.float32)
     write_detections(path, classes, {"1.jpg": Detections(boxes, candidates, confidences)})
-    return DetectedInstances(read_detections(path), graph, **options)
+    return DetectedInstances(read_detections(path), graph, SceneOptions(**options), maps)
 
 
 def likely(instances, graph):
@@ -141,7 +142,7 @@ def test_ambiguous_categories_lie_within_a_tenth_of_the_best(tmp_path):
     # 0.8 is exactly a tenth below 0.9; the surer instance stands first
     expected = [{"hat": 0.95}, {"person": 0.9, "dog": 0.85, "bicycle": 0.8}]
     assert likely(make("1.jpg"), graph) == expected
-    make = detected(tmp_path, graph.entities, rows, graph, ambiguity_aware=False)
+    make = detected(tmp_path, graph.entities, rows, graph, use_ambiguity_aware_mining=False)
     assert likely(make("1.jpg"), graph) == [{"hat": 0.95}, {"person": 0.9}]
 
 
@@ -160,9 +161,9 @@ def test_threshold_and_maximum(tmp_path):
     rows = [((i, 0, 9 + i, 9), {3: score}) for i, score in enumerate([0.3, 0.004, 0.9, 0.5])]
     boxes = detected(tmp_path, graph.entities, rows, graph)("1.jpg").boxes
     assert boxes[:, 0].tolist() == [2, 3, 0]  # the sure ones first; 0.004 is under 0.005
-    boxes = detected(tmp_path, graph.entities, rows, graph, maximum=2)("1.jpg").boxes
+    boxes = detected(tmp_path, graph.entities, rows, graph, maximum_num_entities_per_image=2)("1.jpg").boxes
     assert boxes[:, 0].tolist() == [2, 3]
-    boxes = detected(tmp_path, graph.entities, rows, graph, threshold=0.5)("1.jpg").boxes
+    boxes = detected(tmp_path, graph.entities, rows, graph, object_detection_threshold=0.5)("1.jpg").boxes
     assert boxes[:, 0].tolist() == [2, 3]
 
 
