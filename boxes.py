@@ -117,7 +117,7 @@ def pair_context(boxes: np.ndarray, category: np.ndarray, subject: np.ndarray, o
     """How a pair stands among the image's other instances: is this the shirt nearest to the person?
 
     boxes (n, c, 4) inclusive corners, category (n, c) with -1 for padding, subject and object (n,) -> (n, CONTEXT).
-    A rival of the object is another instance of its category, a rival of the subject likewise. The affinity of two
+    A rival of the object is another instance of its category; so for the subject. The affinity of two
     boxes is the covered share of the smaller one less 0.3 times the distance of their centres in half sides.
     """
     row, column = np.arange(len(boxes)), np.arange(boxes.shape[1])

@@ -390,7 +390,7 @@ class SceneGraphEnvironment(Episodes):
         return finished
 
     def _settle(self, slots: np.ndarray, instance: np.ndarray, category: np.ndarray) -> None:
-        """The agent stands on `instance`: from now on it bears `category`, and what it overlaps is found."""
+        """The agent stands on `instance`: from now on it has `category`, and what it overlaps is found."""
         score = np.where(
             self.candidates[slots, instance] == category[:, None], self.candidate_scores[slots, instance], 0
         )

@@ -41,7 +41,7 @@ class ReplayMemory:
         return int(np.minimum(self.added, self.share).sum())
 
     def add(self, slots: np.ndarray, transitions: np.ndarray) -> None:
-        """Store one transition for each of `slots` (n,), in place of the oldest where a share is full."""
+        """Store one transition for each of `slots` (n,), over the oldest where a share is full."""
         place = self.added[slots] % self.share
         self.memory[slots, place] = transitions
         self.weights[slots, place] = self._weigh(transitions)

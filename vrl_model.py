@@ -24,7 +24,7 @@ from semantic_graph import SemanticActionGraph
 
 RARE = -4.0  # log-odds of a reward before anything is learned
 SELDOM = -2.0  # the same of finding something new in a pair
-NEVER = -1000.0  # in place of a cosine
+NEVER = -1000.0  # instead of a cosine
 TEMPERATURE = 0.04  # of the cosines when a similar category is drawn: the nearest few share the odds
 
 
@@ -132,7 +132,7 @@ class EntityVectors(nn.Module):
 
     @cached_property
     def _similar(self) -> torch.Tensor:
-        """(C + 1, C + 1): how likely each category is drawn in place of another one; rows sum to 1."""
+        """(C + 1, C + 1): how likely each category is drawn instead of another one; rows sum to 1."""
         directions = F.normalize(self.vectors, dim=1)
         cosines = (directions @ directions.T).fill_diagonal_(NEVER)
         cosines[:, -1] = cosines[-1] = 2 * NEVER

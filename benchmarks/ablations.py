@@ -4,7 +4,7 @@
         --preset best --graph VRD/graph.pickle --train_data ... --test_data ... --detections ...
 
 Everything after `--` goes to main.py, for every row. A row that has its results.json already is not run again,
-so a stopped script goes on where it was. Bounded by training: each row is one whole run.
+so a stopped script resumes where it was. Bounded by training: each row is one whole run.
 """
 
 from __future__ import annotations

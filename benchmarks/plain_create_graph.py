@@ -73,7 +73,7 @@ def plain_create_graph(directory: Path, output: Path, train: set[int], minimum: 
                         "attributes": [],
                     }
     for image in images.values():
-        # an object under several ids: the one that lists the others stands for them
+        # an object under several ids: the one that lists the others is kept
         parent: dict[int, int] = {}
 
         def root(id_: int, parent: dict[int, int] = parent) -> int:

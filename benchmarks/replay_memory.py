@@ -8,7 +8,7 @@ Memory is what the process holds more (resident set) when the replay is full tha
 its array. Beside it: the same transitions as vectors, two states of 21 888 numbers each.
 
 What bounds it: the bit masks of attributes (given and right, 132 bytes each) and the 21 next objects with the instance
-each stands for and its reward (210 bytes) are most of a state's bytes. A batch takes as long as copying 64 rows.
+each means and its reward (210 bytes) are most of a state's bytes. A batch takes as long as copying 64 rows.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def make_features(records: list[ImageRecord], dimension: int = FEATURES) -> dict
 
 @dataclasses.dataclass
 class RandomEncoder:
-    """In place of a skip-thought encoder: a random vector for each phrase."""
+    """Instead of a skip-thought encoder: a random vector for each phrase."""
 
     dimension: int = PHRASE
 

@@ -61,7 +61,7 @@ def describe(graph: SemanticActionGraph, word: str | None = None, most: int = 15
             lines += _phrases("as object", predicates[predicates[:, 2] == entity], _predicate_phrase(graph), most)
         if attribute >= 0:
             lines.append(f"Attribute {graph.attributes[attribute]!r}:")
-            lines += _phrases("borne by", attributes[attributes[:, 1] == attribute], _attribute_phrase(graph), most)
+            lines += _phrases("of", attributes[attributes[:, 1] == attribute], _attribute_phrase(graph), most)
         if predicate >= 0:
             lines.append(f"Predicate {graph.predicates[predicate]!r}:")
             lines += _phrases("between", predicates[predicates[:, 1] == predicate], _predicate_phrase(graph), most)

@@ -7,7 +7,7 @@
     python data/download.py vrd               VRD annotations and images -> data/vrd
     python data/download.py skipthoughts      skip-thought weights (5 GB) -> data/skipthoughts
 
-Run it again to go on where it stopped. What is complete is not fetched again. When a host has
+Run it again to resume. What is complete is not fetched again. When a host has
 moved, put the file it names into the output folder by hand and run it again: it then checks
 and unpacks that file.
 """
@@ -197,7 +197,7 @@ def _is_there(source: Source, path: Path, done: Path) -> bool:
 
 
 def fetch(url: str, path: Path) -> None:
-    """Download to `path`, by way of `path`.part, which a later call goes on with.
+    """Download to `path`, by way of `path`.part, which a later call continues.
 
     Raises InputError when the server refuses, when the transfer keeps breaking off, when the
     length is not the one announced, or when the disk is full.
@@ -228,7 +228,7 @@ def fetch(url: str, path: Path) -> None:
         now = part.stat().st_size if part.exists() else 0
         idle = 0 if now > have else idle + 1
         if idle == ATTEMPTS:
-            raise InputError(f"{url}: {reason}, {ATTEMPTS} times in a row, after {now} bytes; run this again to go on")
+            raise InputError(f"{url}: {reason}, {ATTEMPTS} times in a row, after {now} bytes; run this again to resume")
         if idle:
             time.sleep(min(0.1 * 2**idle, 5))
 
@@ -290,7 +290,7 @@ def unpack(archive: zipfile.ZipFile, output: Path, flat: bool) -> list[str]:
 
     flat: leave the archive's folders out. Raises InputError when a name would lead out of the
     folder or is a link, and zipfile.BadZipFile when the archive is damaged. A file that is there
-    with the right size is kept, so that unpacking can go on where it stopped.
+    with the right size is kept, so that unpacking can resume.
     """
     members = [
         (info, _target(archive, info, output, flat))

@@ -111,7 +111,7 @@ def concatenate(parts: list[Columns], aliases: dict[str, str], keys: tuple[str, 
 
 
 def join(objects: Columns, attributes: Columns, relationships: Columns) -> Annotations:
-    """One table of everything: rows in place of ids. What cannot be resolved is dropped and counted.
+    """One table of everything: rows instead of ids. What cannot be resolved is dropped and counted.
 
     Rows of objects have id, x, y, w, h, name; of attributes id (of the object), name; of
     relationships id, subject, object, name. Images are in the order of their ids.

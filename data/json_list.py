@@ -213,7 +213,7 @@ _NOT_FINITE = re.compile(rb"(?<=[\s:\[,])(?:NaN|-?Infinity)(?=[\s,\]}])")
 def mask_not_finite(text: bytes) -> bytes:
     """Put an empty object, equally long, where NaN or Infinity stands.
 
-    Both are no JSON, and would hide in which element they are. An object is no good there either.
+    Neither is JSON, and would hide in which element they are. An object does not belong there either.
     """
     return _NOT_FINITE.sub(lambda match: b"{}".ljust(len(match[0])), text)
 

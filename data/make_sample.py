@@ -56,7 +56,7 @@ def split_ids(num_images: int) -> dict[str, list[int]]:
 def draw(image_id: int, seed: int, held_out: bool | None) -> tuple[Image.Image, Seen, Scene]:
     """One image and what is seen on it.
 
-    Scenes are composed anew until one shows 4 to 12 objects, some relationships, and of the
+    Scenes are composed again until one shows 4 to 12 objects, some relationships, and of the
     combinations of HELD_OUT none (False), at least one (True), or what comes (None).
     """
     for attempt in count():

@@ -31,7 +31,7 @@ CURE = "get the files that belong together: python data/download.py vg150"
 BROKEN_IMAGES = (1592, 1722, 4616, 4617)
 IMAGES, VALIDATION = 108_073, 5_000
 LONGER_SIDE = 1024  # to which boxes_1024 are scaled
-MOST_ROWS = 20_000_000  # of any array: a hundred times what Visual Genome has is no data set
+MOST_ROWS = 20_000_000  # of any array: a hundred times what Visual Genome has: not a data set
 TRAIN, TEST = 0, 2
 
 
@@ -196,7 +196,7 @@ def _check(path: Path, arrays: dict[str, np.ndarray], words: dict[str, int]) -> 
     box = arrays["boxes_1024"]
     bad = np.flatnonzero((box[:, 2:] <= 0).any(axis=1) | (np.abs(box) > 100 * LONGER_SIDE).any(axis=1))
     if len(bad):
-        raise InputError(f"{path}: boxes_1024[{bad[0]}] is {box[bad[0]].tolist()}, which is no box; {CURE}")
+        raise InputError(f"{path}: boxes_1024[{bad[0]}] is {box[bad[0]].tolist()}, which is not a box; {CURE}")
 
 
 def _rows_of_images(path: Path, arrays: dict[str, np.ndarray], kind: str, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -76,7 +76,7 @@ def process_group(device: torch.device, hours: float = 24) -> Iterator[None]:
             raise
         raise InputError(
             f"process {me}: another process of this job is gone, so this one ends too; the first error above or "
-            "torchrun's report says why. Go on with the same command and --resume"
+            "torchrun's report says why. Resume with the same command and --resume"
         ) from None
     finally:
         dist.destroy_process_group()

@@ -19,7 +19,7 @@ INSTALL = {".heic": "pip install pillow-heif", ".heif": "pip install pillow-heif
 class Photos:
     """The photos to work on, and what lay beside them.
 
-    passed_over: how many files of each ending are no images that can be read. in_subfolders: images there.
+    passed_over: how many files of each ending are not readable images. in_subfolders: images there.
     """
 
     paths: list[Path] = field(default_factory=list)
@@ -110,7 +110,7 @@ def _in_list(source: Path) -> list[Path]:
             continue
         path = next((path for path in (Path(name), source.parent / name) if path.is_file()), None)
         if path is None:
-            raise InputError(f"{source}: line {number}: {name!r} is no file; correct the list")
+            raise InputError(f"{source}: line {number}: {name!r} is not a file; correct the list")
         paths.append(path)
     return paths
 

@@ -85,7 +85,7 @@ def _detect(parts: Parts, split: str, path: Path) -> None:
     sources = [Path(name) for name in (split, arguments.detector_weights) if name and Path(name).exists()]
     if path.exists() and all(source.stat().st_mtime <= path.stat().st_mtime for source in sources):
         if ranks.rank() == 0:
-            print(f"The boxes are those of {path}; remove it to detect them anew.")
+            print(f"The boxes are those of {path}; remove it to detect them again.")
         return
     if ranks.world_size() > 1:  # the others would wait for hours
         raise InputError(f"{path}: make it first: python -m faster_rcnn.detect --images {split} --output {path} ...")

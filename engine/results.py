@@ -132,7 +132,7 @@ def _graph(
         return index[key]
 
     out: Graph = {"image_name": scenes.records[image].image_name, "objects": objects}
-    settled: dict[int, int] = {}  # the category that an instance bears at the end
+    settled: dict[int, int] = {}  # the category that an instance has at the end
     if steps:
         settled.update(zip(steps["subject"], steps["subject_category"], strict=True))
         settled.update((o, c) for o, c in zip(steps["object"], steps["object_category"], strict=True) if o >= 0)

@@ -76,7 +76,7 @@ class TrainingRun:
     # ---- checkpoints
 
     def save(self) -> None:
-        """Write last.pt: with it the run goes on bit for bit. Raises InputError when the disk is full."""
+        """Write last.pt: with it the run resumes bit for bit. Raises InputError when the disk is full."""
         loops = ranks.gather(self.loop.state_dict())
         if ranks.rank() == 0:
             content = self._origin() | {

@@ -1,7 +1,7 @@
 """Run a detector once over a folder or a split: `python -m faster_rcnn.detect`.
 
 Images are decoded in parallel while the detector works; what is done is appended to
-OUTPUT.partial, so that a run that was stopped goes on where it was.
+OUTPUT.partial, so that a stopped run resumes where it was.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def detect_images(
 ) -> Iterator[tuple[str, Detections | None]]:
     """The detections of each (name, path), in order, a few images in memory at a time.
 
-    None stands for an image that does not decode. `threshold`, `maximum` and `margin` are those of
+    None: an image that does not decode. `threshold`, `maximum` and `margin` are those of
     the detector's `detect`: least score, boxes an image, how far below its best a candidate may be.
     """
     stream = decoded(items, num_workers, ahead=2 * batch_size + num_workers)
@@ -128,7 +128,7 @@ def _open_journal(path: Path, header: bytes) -> set[str]:
                     end += len(line)
                 file.truncate(end)
                 return done
-        print(f"{path} is of another detector or other settings; starting anew", file=sys.stderr)
+        print(f"{path} is of another detector or other settings; starting over", file=sys.stderr)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(header)
     return done
@@ -244,7 +244,7 @@ def main(argv: list[str] | None = None) -> int:
             detector, items, args.output, args.threshold, args.max_per_image, args.num_workers
         )
     except KeyboardInterrupt:
-        print("\nStopped. The same command goes on where it was.", file=sys.stderr)
+        print("\nStopped. The same command resumes.", file=sys.stderr)
         return 130
     note = f"; {skipped} do not decode and were skipped" if skipped else ""
     print(f"wrote the detections of {count} images ({len(detector.classes)} classes) to {args.output}{note}")

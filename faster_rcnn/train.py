@@ -55,7 +55,7 @@ Example = tuple[Image.Image, torch.Tensor, torch.Tensor]  # image, (n, 4) inclus
 class AnnotatedImages(Dataset[Example | InputError]):
     """The images of a split with their boxes; half of them mirrored when `mirror` is set.
 
-    In place of an image that cannot be used stands the InputError that says why; `readable` gathers these
+    Instead of an image that cannot be used: the InputError that says why; `readable` gathers these
     in `skipped`.
     """
 
@@ -335,7 +335,7 @@ def main(argv: list[str] | None = None) -> int:
             args.resume,
         )
     except KeyboardInterrupt:
-        print("\nStopped. The same command with --resume goes on after the last whole epoch.", file=sys.stderr)
+        print("\nStopped. The same command with --resume continues after the last whole epoch.", file=sys.stderr)
         return 130
     skipped = len(train_data.skipped | validation_data.skipped)
     note = f"; {skipped} images cannot be used and were left out" if skipped else ""

@@ -178,7 +178,7 @@ class VGG16FasterRCNN(nn.Module):
     ) -> list[Detections]:
         """The boxes of each image, most confident first, in the image's pixels.
 
-        A proposal bears its best class when that is not the background and scores at least
+        A proposal gets its best class when that is not the background and scores at least
         `threshold`; one suppression at 0.3 runs over all classes together. Its candidates are the
         classes at most `margin` below the best that also reach `threshold`. At most `maximum` boxes.
         None in an image that is too thin.

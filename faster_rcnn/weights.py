@@ -49,7 +49,7 @@ def save_vgg16(detector: VGG16FasterRCNN, path: str | Path) -> None:
 
 
 def read_classes(file: h5py.File, path: str | Path) -> list[str]:
-    """The class names in the attribute `classes`; without it PASCAL VOC's. Raises InputError when they are no list."""
+    """The class names in the attribute `classes`; without it PASCAL VOC's. Raises InputError for anything but a list."""
     classes = file.attrs.get("classes")
     if classes is None:
         return list(VOC_CLASSES)
@@ -63,7 +63,7 @@ def load_vgg16(path: str | Path, **sizes: object) -> VGG16FasterRCNN:
     """Read a VGG-16 detector. sizes: arguments of `VGG16FasterRCNN` that are not the defaults.
 
     The classes are those of the file's attribute, else PASCAL VOC's. Raises InputError when the file
-    is no HDF5 file or has missing, extra or misshapen parameters.
+    is not an HDF5 file or has missing, extra or misshapen parameters.
     """
     with open_hdf5(path, "give the weights file") as file:
         classes = read_classes(file, path)

@@ -22,7 +22,7 @@ import numpy as np
 from files.io import InputError, check_is_file, clear_read_errors, first_line
 
 LONGEST_HEADER = 10_000  # bytes
-MOST_UNPACKED = 20  # times the archive's size: numbers hardly shrink when they are packed
+MOST_UNPACKED = 20  # times the archive's size: numbers shrink little when they are packed
 MOST_HDF5 = 16  # bytes in memory for each byte of the file: a name is a reference of 16 bytes and its text
 MOST_DEFLATED = 1100  # how far zlib can shrink numbers that are all the same
 LARGEST_CHUNK = 2**26  # bytes: a piece of a dataset is unpacked as a whole

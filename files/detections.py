@@ -33,7 +33,7 @@ from files.detections_json import CURE, read_boxes
 from files.io import InputError, atomic_write, clear_load_errors
 
 HDF5_ENDINGS = (".h5", ".hdf5")
-MOST_BACKWARD = 0.02  # of the boxes may have x2 < x1 and are left out; when more do, they are no corners
+MOST_BACKWARD = 0.02  # of the boxes may have x2 < x1 and are left out; when more do, they are not corners
 _ROWS_AT_ONCE = 1 << 20  # boxes or candidates of an HDF5 file that are held in memory at a time
 
 
@@ -199,7 +199,7 @@ def read_detections(path: str | Path, default_classes: Sequence[str] | None = No
     default_classes: what a JSON file's integer categories index when it has no "classes".
     Boxes without a pixel are left out and counted in a warning. Raises InputError naming the
     file, the image and the box when the file is missing, misshapen or holds impossible values,
-    and when its boxes are no corners in pixels.
+    and when its boxes are not corners in pixels.
     """
     if Path(path).suffix.lower() in HDF5_ENDINGS:
         file = _read_hdf5(path)

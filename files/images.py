@@ -41,7 +41,7 @@ def load_image(path: str | Path, longest: int | None = None) -> Image.Image:
     EXIF rotation is honoured; alpha is laid on white; 16-bit and floating-point values are
     scaled, not clipped; of several frames the first is taken.
     longest: shrink the image to at most so many pixels on its longer side; a JPEG is then never decoded much larger
-    than that. Raises InputError when the file is missing, is damaged or cut off, is no image, or is as large as a
+    than that. Raises InputError when the file is missing, is damaged or cut off, is not an image, or is as large as a
     decompression bomb (Pillow's limit, 179 million pixels).
     """
     with _open_image(path) as image:
@@ -167,7 +167,7 @@ def _register_plugins() -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image turned as its EXIF orientation says. Unreadable EXIF is no reason to refuse the pixels."""
+    """The image turned as its EXIF orientation says. The pixels are used even if the EXIF data is unreadable."""
     image.load()
     with contextlib.suppress(Exception):
         return ImageOps.exif_transpose(image)
@@ -237,7 +237,7 @@ def find_image(images_dir: str | Path, image_name: str) -> Path:
     images_dir = Path(images_dir)
     name = PureWindowsPath(image_name)  # takes both separators, and drives: safe on every system
     if not name.parts or name.anchor or ".." in name.parts or "\0" in image_name:
-        raise InputError(f"{image_name!r} is no image name: it must be a file inside {images_dir}; correct the data")
+        raise InputError(f"{image_name!r} is not an image name: not a file inside {images_dir}; correct the data")
     candidates = [folder / image_name for folder in image_folders(images_dir)]
     found = next((path for path in candidates if os.path.isfile(path)), None)
     if found is None and not image_name.isascii():  # letters and accents in one or in two, as a Mac may write them

@@ -135,7 +135,7 @@ def decode_json(data: bytes | msgspec.Raw, name: str | Path, type: Any = Any) ->
         if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in head:
             raise InputError(f"{name}: is not UTF-8 text (it looks like UTF-16 or UTF-32); save it as UTF-8") from None
         not_finite = re.search(rb"[:\[,]\s*-?(NaN|Infinity)\b", data)
-        cure = f"{not_finite[1].decode()} is no JSON number" if not_finite else "is the file cut off?"
+        cure = f"{not_finite[1].decode()} is not a JSON number" if not_finite else "is the file cut off?"
         raise InputError(f"{name}: is not valid JSON: {error}; {cure}") from None
 
 

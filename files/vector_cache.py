@@ -87,7 +87,7 @@ class VectorCache:
         return self._run(read)
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Add rows, all or none, in place of those of the same keys. Raises InputError when the disk is full."""
+        """Add rows, all or none, replacing those of the same keys. Raises InputError when the disk is full."""
         values = [(*row, digest(row.key, row.source, row.vectors)) for row in rows]
 
         def write(database: sqlite3.Connection) -> bool:

@@ -226,7 +226,7 @@ class ImageEmbedding(nn.Module):
 
     def _to_device(self, tensor: Tensor) -> Tensor:
         device = self.mean.device
-        if device.type == "cuda":  # from pinned memory the copy runs while the processor goes on
+        if device.type == "cuda":  # from pinned memory the copy runs while the processor continues
             tensor = tensor.pin_memory()
         return tensor.to(device, non_blocking=True)
 
@@ -287,7 +287,7 @@ def _fold_batch_norms(module: nn.Module) -> None:
 def build_embedding(name: str, weights: str | Path | None = None, pooling: str = "roi") -> ImageEmbedding:
     """The embedding model `name` of `EMBEDDING_MODELS`, with its ImageNet weights.
 
-    weights: a local file with the network's state_dict (.pth, .pt) in place of the download
+    weights: a local file with the network's state_dict (.pth, .pt) instead of the download
     (resnet, vgg, densenet: torchvision's files) or the pip package (efficientnet_lite0).
     pooling: "roi", one pass an image, or "crop", one pass a box. Raises InputError when the
     weights cannot be had, or do not fit: wrong parameters are named.

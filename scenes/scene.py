@@ -30,7 +30,7 @@ class Scene:
 
     image_name: str
     boxes: np.ndarray  # (n, 4) float32
-    candidates: np.ndarray  # (n, k) int32: C(s), categories an instance may bear, best first, padded -1
+    candidates: np.ndarray  # (n, k) int32: C(s), categories an instance may have, best first, padded -1
     candidate_scores: np.ndarray  # (n, k) float32: the detector's confidence in each, padded 0
     neighbours: np.ndarray  # (n, n) bool: N(s)
     gt_categories: np.ndarray  # (m,) int32

@@ -16,7 +16,7 @@ _SAVE_AT = 256  # new phrases
 
 
 class PhraseStore:
-    """Numbers phrases in the order in which they are first asked for; 0 is no phrase.
+    """Numbers phrases in the order in which they are first asked for; 0: no phrase.
 
     The numbers depend on that order only, not on what the cache holds, and a phrase's vector on the phrase only:
     a run that is resumed, or that finds phrases of another one, goes the same way.

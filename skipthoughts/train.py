@@ -1,4 +1,4 @@
-"""Train a skip-thought model of one's own and write it in the original layout.
+"""Train your own skip-thought model and write it in the original layout.
 
     python -m skipthoughts.train --from_graphs data/data_samples/train_data.json --output skipthought_model
     python -m skipthoughts.train --text sentences.txt --output skipthought_model
@@ -51,7 +51,7 @@ def train(
 ) -> SkipModel:
     """Train `name` ("uni" or "bi") for `epochs` passes over `corpus`.
 
-    With `resume` it goes on from `checkpoint`, to the same parameters as without the
+    With `resume` it continues from `checkpoint`, to the same parameters as without the
     interruption. Raises InputError when that checkpoint is of another corpus or other settings.
     """
     generator = torch.Generator().manual_seed(settings.seed)
@@ -175,7 +175,7 @@ def make_parser() -> argparse.ArgumentParser:
     option("--learning_rate", "of Adam; take 0.001 for vectors of thousands", type=float, default=0.003)
     option("--seed", "of the first parameters and of the order", type=int, default=0)
     option("--device", "cpu or cuda", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --output")
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoints in --output")
     parser.add_argument(
         "--expand_with",
         metavar="FILE",

@@ -63,7 +63,7 @@ def read_dictionary(directory: str | Path) -> list[str]:
         except UnicodeDecodeError:
             raise InputError(f"{path}: line {number} is not UTF-8 text; download it again") from None
     if UNKNOWN not in words:
-        raise InputError(f"{path}: lacks the word {UNKNOWN}, which stands for all unknown ones; download it again")
+        raise InputError(f"{path}: lacks the word {UNKNOWN}, which is used for all unknown ones; download it again")
     return words
 
 

@@ -37,7 +37,7 @@ EITHER = {"split_3000_objects", "visualize_thin_photo", "graph_json_infinite_gal
 
 
 def test_every_folder_is_tried():
-    """A folder without a command of its own is named in ELSEWHERE, with the test that stands for it."""
+    """A folder without a command is named in ELSEWHERE, with the test that covers it."""
     if not BASE.is_dir():
         pytest.skip(f"{BASE}: no such folder")
     known = {"phrases_not_bit_equal", "resume_changed_inputs", "shard_descriptors", "stale_results"}

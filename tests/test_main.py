@@ -164,7 +164,7 @@ def test_the_states_of_a_test_go_through_the_scripts(made, tested, tmp_path):
     assert (tmp_path / "graph.png").read_bytes().startswith(b"\x89PNG")
 
 
-# A detector of one's own --------------------------------------------------------------------------
+# Your own detector --------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def test_from_photos_to_graphs_by_a_detector_of_ones_own(made, detector, tmp_pat
 
     capsys.readouterr()  # a second test takes the boxes that are there, and the threshold sifts them
     assert main(["--test", *files, *flags, "--object_detection_threshold", "0.99"]) == 0
-    assert "remove it to detect them anew" in capsys.readouterr().out
+    assert "remove it to detect them again" in capsys.readouterr().out
     assert len(read_image_states(tmp_path / "image_states.pickle")["curr"][0]["objects"]) < len(states[0]["objects"])
 
     photo = made.images / states[0]["image_name"]

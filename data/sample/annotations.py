@@ -60,7 +60,7 @@ UNWRITTEN = 0.03  # share of attributes and relationships that hold but are not 
 TWICE, NOBODY, ITSELF, BROKEN, MERGED, PAST_EDGE = 0.01, 0.01, 0.05, 0.06, 0.02, 0.3
 _OBJECT_SYNONYMS = {group[0]: group[1:] for group in OBJECT_ALIASES}
 _PREDICATE_SYNONYMS = {group[0]: group[1:] for group in PREDICATE_ALIASES}
-_KID = "kid"  # stands for a boy, and so for no girl
+_KID = "kid"  # a boy, never a girl
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def _box(box: tuple[int, int, int, int], rng: Random) -> dict[str, int]:
 
 
 def _object(entry: dict, rng: Random) -> dict[str, Any]:
-    """An item of objects.json: no attributes; seldom `name` in place of `names`."""
+    """An item of objects.json: no attributes; rarely `name` instead of `names`."""
     result = {key: value for key, value in entry.items() if key != "attributes"}
     return _with_name(result) if entry["names"] and rng.random() < 0.04 else result
 

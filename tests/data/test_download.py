@@ -137,7 +137,7 @@ def test_a_later_run_goes_on_with_the_part(server, sources, tmp_path, capsys):
     assert run(server, tmp_path) == 2
     error = capsys.readouterr().err
     assert "broke off" in error
-    assert "run this again to go on" in error
+    assert "run this again to resume" in error
     assert error.count("\n") == 1
     assert (tmp_path / "words.txt.part").stat().st_size == 700
     assert not (tmp_path / "words.txt").exists()

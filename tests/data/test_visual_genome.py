@@ -108,7 +108,7 @@ def test_merged_ids_are_followed(tmp_path):
         tmp_path / "a",
         objects={
             1: [
-                thing(1, "dog", merged_object_ids=[10, 2]),  # 10 is no object of its own, 2 is
+                thing(1, "dog", merged_object_ids=[10, 2]),  # 10 is not an object by itself, 2 is
                 thing(2, "puppy", merged_object_ids=[3]),
                 thing(3, "animal", merged_object_ids=[1]),  # a circle
                 thing(4),

@@ -137,7 +137,7 @@ def test_two_boxes_of_one_thing_are_drawn_as_the_more_confident_one():
     assert items_to_draw(graph) == chosen([0, 1, 2, 3, 4], [0], [0, 1, 2, 3]), "without a limit all is drawn"
     for item in graph["objects"]:
         item["score"] = 1.0
-    assert items_to_draw(graph, max_relationships=9)["objects"] == [0, 1, 2, 3, 4], "given boxes are no repetition"
+    assert items_to_draw(graph, max_relationships=9)["objects"] == [0, 1, 2, 3, 4], "given boxes are not repetitions"
 
 
 @settings(max_examples=60, deadline=None)

@@ -283,7 +283,7 @@ def test_several_paths_and_a_list_each_photo_once(tree):
     [
         (["nothing"], "no such image"),
         (["empty"], "no image to read"),
-        (["bad.txt"], "line 1: 'nowhere.jpg' is no file"),
+        (["bad.txt"], "line 1: 'nowhere.jpg' is not a file"),
     ],
 )
 def test_sources_that_cannot_be(tree, sources, words):

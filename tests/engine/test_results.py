@@ -116,7 +116,7 @@ def test_the_graph_bears_the_categories_that_the_walk_settled():
     found = walk(policy, scenes, Rules(), [0])
     _, (predicted,) = graphs(found, scenes, [0])
     names = [(thing["name"], thing["score"]) for thing in predicted["objects"]]
-    # hat was chosen though dog is surer; nobody mined the bag, so it bears its best category
+    # hat was chosen though dog is more confident; nobody mined the bag, so it keeps its best category
     assert names == [("person", 0.95), ("hat", 0.75), ("bag", 0.5)]
     assert (predicted["objects"][1]["x"], predicted["objects"][1]["h"]) == (5.25, 30.5)
     assert predicted["relationships"][0]["object"] == 1

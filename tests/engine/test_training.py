@@ -53,7 +53,7 @@ def test_it_ends_with_what_was_made_and_where(made, tmp_path, capsys):
     for name in ("best.pt", "last.pt", "log.csv", "learning_curve.png", "image_states.pickle"):
         assert name in lines[-1]
         assert (tmp_path / name).exists()
-    assert said.err == "", "no bar where the output is no terminal"
+    assert said.err == "", "no bar where the output is not a terminal"
     assert [signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)] == handlers, "Ctrl-C is as before"
 
 

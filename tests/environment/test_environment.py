@@ -23,7 +23,7 @@ def test_breadth_first_then_the_most_confident():
         visited.append(walk.pair)
         _, done = walk.step(entity)
         assert done == (len(visited) == 6)
-    # hat was mined first, so it is the next subject though bicycle is surer; dog, mined by nobody, comes last
+    # hat was mined first, so it is the next subject though bicycle is more confident; dog, mined by nobody, comes last
     assert visited == [(0, -1), (0, 2), (0, 1), (2, -1), (1, -1), (3, -1)]
 
 
@@ -245,9 +245,9 @@ def test_choosing_a_category_settles_the_ambiguous_instance():
     assert walk.next_objects == [("bag", 2), ("shoe", 2), ("Terminal", -1)]
     walk.step("shoe")
     walk.step("Terminal")
-    assert walk.state["subject_category"] == graph.entities.index("bag")  # not dog, though surer
+    assert walk.state["subject_category"] == graph.entities.index("bag")  # not dog, though more confident
     assert walk.next_objects == [("person", 0), ("shoe", 2), ("Terminal", -1)]
-    assert walk.env.candidate_scores[0, :3, 0] == pytest.approx([0.95, 0.75, 0.45])  # the confidence in what it bears
+    assert walk.env.candidate_scores[0, :3, 0] == pytest.approx([0.95, 0.75, 0.45])  # the confidence in its category
 
 
 def test_a_subject_nobody_mined_bears_its_best_category():

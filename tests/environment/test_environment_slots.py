@@ -1,4 +1,4 @@
-"""Many images together: slots, queues, going on from a copy."""
+"""Many images together: slots, queues, continuing from a copy."""
 
 import numpy as np
 from small_world import Walker, image, scene_set, street_graph

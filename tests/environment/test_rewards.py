@@ -104,7 +104,7 @@ def test_any_overlapping_annotated_object_will_do():
 
 
 def test_words_the_graph_does_not_know_earn_nothing():
-    """An object of an unknown category is no reason to reward Terminal, nor a first step without an object."""
+    """Neither an object of an unknown category nor a first step without an object rewards Terminal."""
     graph = street_graph()
     record = image([("person", PERSON), ("unicorn", PERSON), ("unicorn", BICYCLE)], [(0, "riding", 2)])
     boxes = [PERSON, BICYCLE]

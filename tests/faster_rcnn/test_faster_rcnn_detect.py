@@ -364,7 +364,7 @@ def test_train_resume_and_detect_from_the_command_line(world, tmp_path, monkeypa
     monkeypatch.setattr(faster_rcnn.train, "train_one_epoch", dies_in_the_second)
     capsys.readouterr()
     assert run_train(world, *common, *parts) == 130
-    assert "with --resume goes on" in capsys.readouterr().err
+    assert "with --resume continues" in capsys.readouterr().err
     monkeypatch.undo()
     assert run_train(world, *common, *parts, "--resume") == 0
     states = [

@@ -1,4 +1,4 @@
-"""Checkpoints: what goes in comes out; anything else is refused in one line; going on is as if never stopped."""
+"""Checkpoints: what goes in comes out; anything else is refused in one line; resuming is as if never stopped."""
 
 import argparse
 import copy
@@ -278,7 +278,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     assert load_checkpoint(path)["a"] == 1
 
 
-# Going on -----------------------------------------------------------------------------------------
+# Resuming ----------------------------------------------------------------------------------------
 
 
 def make_trainer(**options):

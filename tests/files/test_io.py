@@ -23,7 +23,7 @@ def test_utf8_with_and_without_a_byte_order_mark(tmp_path, text):
         ('{"ü": 1}'.encode("latin-1"), "not UTF-8 text at byte"),
         (b'\xef\xbb\xbf{"a": x}', "byte 9"),  # counted with the mark, as an editor counts
         (b'{"a": ', "cut off"),
-        (b'{"a": NaN}', "NaN is no JSON number"),
+        (b'{"a": NaN}', "NaN is not a JSON number"),
         (b'{"a": "1"}', "Expected `int`, got `str` - at `$[...]`"),
     ],
 )

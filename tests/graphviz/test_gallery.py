@@ -31,7 +31,7 @@ EVIL_WORD = "<script>document.title='broken'</script>"
 
 @pytest.fixture(scope="module")
 def script():
-    """graphviz/gallery.py as a module; its folder is no package, since PyPI's `graphviz` must stay importable."""
+    """graphviz/gallery.py as a module; its folder is not a package, since PyPI's `graphviz` must stay importable."""
     spec = importlib.util.spec_from_file_location("gallery", ROOT / "graphviz" / "gallery.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -16,7 +16,7 @@ from files import scene_graphs as files
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "graphviz" / "precision_recall.py"
-specification = importlib.util.spec_from_file_location("precision_recall", SCRIPT)  # graphviz/ is no package
+specification = importlib.util.spec_from_file_location("precision_recall", SCRIPT)  # graphviz/ is not a package
 script = importlib.util.module_from_spec(specification)
 sys.modules["precision_recall"] = script
 specification.loader.exec_module(script)

@@ -19,7 +19,7 @@ SCRIPT = ROOT / "graphviz" / "visualize.py"
 
 @pytest.fixture(scope="module")
 def main():
-    """The script's `main`; its folder is no package, since the PyPI package of that name must stay importable."""
+    """The script's `main`; its folder is not a package, since the PyPI package of that name must stay importable."""
     spec = importlib.util.spec_from_file_location("visualize", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

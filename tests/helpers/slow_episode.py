@@ -37,7 +37,7 @@ class SlowEpisode:
         self.objects = {o.object_id: o for o in record.labels.objects}
         self.relations = [(r.subject_id, r.predicate, r.object_id) for r in record.labels.relationships]
         self.boxes = [box for box, _ in instances]
-        self.likely = [dict(likely) for _, likely in instances]  # what each may still bear
+        self.likely = [dict(likely) for _, likely in instances]  # what each may still be
         self.confidence = [max(likely.values()) for _, likely in instances]
         self.found: set[int] = set()
         self.queue: list[int] = []
@@ -57,7 +57,7 @@ class SlowEpisode:
         self.found |= set(self.overlapping(i, category))
 
     def overlapping(self, i: int, category: str) -> list[int]:
-        """Annotated objects that instance i overlaps when it bears `category`."""
+        """Annotated objects that instance i overlaps when it has `category`."""
         return [
             key
             for key, o in self.objects.items()
@@ -79,7 +79,7 @@ class SlowEpisode:
     # What the environment is compared with
 
     def next_objects(self) -> dict[str, int]:
-        """{category: the instance it stands for}, surest first."""
+        """{category: the instance it means}, most confident first."""
         if len(self.mined) == self.rules.maximum_objects_per_subject:
             return {}
         offers = [

@@ -89,7 +89,7 @@ def scene_set(
     keep: int = 100,
     **options,
 ) -> SceneSet:
-    """The scenes of `records`; detected: the instances of each, in place of the annotated objects."""
+    """The scenes of `records`; detected: the instances of each, instead of the annotated objects."""
     names = [record.image_name for record in records]
     by_name = None if detected is None else dict(zip(names, detected, strict=True)).__getitem__
     return SceneSet(list(records), graph, by_name, SceneOptions(**options), keep)
@@ -115,7 +115,7 @@ class Walker:
 
     @property
     def next_objects(self) -> list[tuple[str, int]]:
-        """The next-object action set in its order: (category, instance it stands for), then ("Terminal", -1)."""
+        """The next-object action set in its order: (category, instance it means), then ("Terminal", -1)."""
         names = [*self.graph.entities, "Terminal"]
         state = self.state
         return [(names[e], int(i)) for e, i in zip(state["entities"], state["instances"], strict=True) if e >= 0]

@@ -30,7 +30,7 @@ class World:
         self.detections = folder / "detections.json"
 
     def files(self, output: Path, **others: Path | str) -> list[str]:
-        """The flags that name files; others: in place of the usual ones, or besides."""
+        """The flags that name files; others: instead of the usual ones, or besides."""
         named = {f"{split}_data": self.splits / f"{split}_data.json" for split in ("train", "validation", "test")}
         named |= {"graph": self.graph, "images_dir": self.images, "output_dir": output} | others
         return [text for name, value in named.items() for text in (f"--{name}", str(value))]

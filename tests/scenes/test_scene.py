@@ -139,7 +139,7 @@ def test_ambiguous_categories_lie_within_a_tenth_of_the_best(tmp_path):
     graph = street_graph()
     rows = [((0, 0, 9, 9), {0: 0.9, 3: 0.85, 1: 0.8, 4: 0.79}), ((5, 5, 9, 9), {2: 0.95, 5: 0.05})]
     make = detected(tmp_path, graph.entities, rows, graph)
-    # 0.8 is exactly a tenth below 0.9; the surer instance stands first
+    # 0.8 is exactly a tenth below 0.9; the more confident instance comes first
     expected = [{"hat": 0.95}, {"person": 0.9, "dog": 0.85, "bicycle": 0.8}]
     assert likely(make("1.jpg"), graph) == expected
     make = detected(tmp_path, graph.entities, rows, graph, use_ambiguity_aware_mining=False)

@@ -210,7 +210,7 @@ def test_the_second_bias_of_torch_stays_zero(tmp_path, world):
     assert not any(bias.any() for bias in biases)
 
 
-# --- a model of one's own -------------------------------------------------------------------------------------------
+# --- your own model -------------------------------------------------------------------------------------------
 
 
 def distance(encoder, one, other):
