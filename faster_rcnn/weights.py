@@ -49,7 +49,7 @@ def save_vgg16(detector: VGG16FasterRCNN, path: str | Path) -> None:
 
 
 def read_classes(file: h5py.File, path: str | Path) -> list[str]:
-    """The class names in the attribute `classes`; without it PASCAL VOC's. Raises InputError for anything but a list."""
+    """Class names in the attribute `classes`; without it PASCAL VOC's. Raises InputError for what is not a list."""
     classes = file.attrs.get("classes")
     if classes is None:
         return list(VOC_CLASSES)
