@@ -1,5 +1,5 @@
-"""The semantic action graph: what attributes a category can bear, and what predicates can
-stand between two categories, each with how often the annotations say so.
+"""The semantic action graph: which attributes a category can have, and which predicates can
+hold between two categories, each with how often the annotations say so.
 
 G = (V, E) of Liang, Lee, Xing (CVPR 2017, section 3.1). Nodes: entity categories C,
 attributes A, predicates P. Edges: attribute phrases in C x A and predicate phrases in
@@ -131,7 +131,7 @@ class SemanticActionGraph:
     predicate_edges: (E_P, 4) int32 rows (subject, predicate, object, count), sorted.
     entity_aliases, predicate_aliases: {alias: canonical name}, see `alias_map`.
     annotation_categories, annotation_predicates: the names that integers in the data set's own
-        files stand for (VRD), in that order; None where its files use names.
+        files mean (VRD), in that order; None where its files use names.
     made_in: the run of create_graph.py that made the graph; the splits of that run tell the same.
     """
 
@@ -165,7 +165,7 @@ class SemanticActionGraph:
         self._predicate_rows = _Rows(self._pair_keys(subject, object_), predicate, count, len(self.predicates))
 
     def _pair_keys(self, subject: np.ndarray, object_: np.ndarray) -> np.ndarray:
-        """(B,), (B,) category indices -> (B,) int64 keys; -1 where either is no category."""
+        """(B,), (B,) category indices -> (B,) int64 keys; -1 where either is not a category."""
         subject, object_ = np.asarray(subject, np.int64), np.asarray(object_, np.int64)
         return np.where((subject < 0) | (object_ < 0), -1, subject * len(self.entities) + object_)
 

@@ -79,7 +79,7 @@ class World:
 def frequencies(world: World, overlap: bool) -> Callable[[np.ndarray], np.ndarray]:
     """P(p annotated | the two categories), counted over all training pairs: pairs (n,) -> (n, P).
 
-    One pair that is as the average of all pairs is added to each two categories, so one pair seen is no proof.
+    One pair that is as the average of all pairs is added to each two categories, so that one pair proves little.
     overlap: counted over pairs whose boxes overlap; the others are not related at all.
     """
 

@@ -38,7 +38,7 @@ class FrequencyPolicy:
 
     P(annotated with the attribute | s) and P(annotated with the predicate | s, o), counted over all objects and pairs
     of the training split, those without annotation too; the next object is the one most often related to s. One object
-    or pair that is as the average of all is added to each count, so one pair seen is no proof.
+    or pair that is as the average of all is added to each count, so that one pair proves little.
     """
 
     def __init__(self, graph: SemanticActionGraph, seen: Occurrences) -> None:

@@ -76,7 +76,7 @@ class TrainingLoop:
         self.steps = 0  # of all slots together, since the beginning
         self.credit = 0.0  # samples owed for the transitions made
         self.epoch = 0
-        # over all ranks: images of this epoch, how many of them a walk has begun on, walks going on, transitions held
+        # over all ranks: images of this epoch, how many of them a walk has begun on, walks under way, transitions held
         self.num_images = self.images_begun = self.active = self.held = 0
         self.sums = EpochSums(losses=torch.zeros(3, device=learner.agent.device))
 
@@ -91,7 +91,7 @@ class TrainingLoop:
         self.sums = EpochSums(losses=torch.zeros(3, device=self.learner.agent.device))
 
     def run_epoch(self, epsilon: float, bar: tqdm, pause: Callable[[], None]) -> None:
-        """Go on until every slot of every rank has walked through its images. `pause` is called before every step."""
+        """Step until every slot of every rank has walked through its images. `pause` is called before every step."""
         learner, options = self.learner, self.learner.options
         states = self.env.states()
         done = self.images_done()
@@ -178,7 +178,7 @@ class TrainingLoop:
     # ---- checkpoints
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a run needs to go on bit for bit, but for the networks and the optimizer."""
+        """Everything a run needs to resume bit for bit, but for the networks and the optimizer."""
         sums = self.sums
         return {
             "steps": self.steps,

@@ -63,7 +63,7 @@ def flag(default: Any, help: str, **about: Any) -> Any:
 
 
 def flags_of(options: Any) -> Iterator[tuple[str, Flag]]:
-    """(name, flag) of every option of a dataclass or of an instance of one; fields that are no options are left out."""
+    """(name, flag) of every option of a dataclass or of an instance of one; other fields are left out."""
     return ((part.name, part.metadata["flag"]) for part in fields(options) if "flag" in part.metadata)
 
 
