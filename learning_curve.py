@@ -31,6 +31,7 @@ PLOTS: dict[str, dict[str, str]] = {
     "transitions per second": {"transitions_per_second": ""},
 }
 ENDINGS = (".png", ".svg", ".pdf")
+LARGEST = 1e15  # beyond, matplotlib finds no place for its ticks
 # Okabe and Ito's palette: told apart with every kind of colour vision. The dash tells columns apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 DASHES = ("-", "--", ":", "-.")
@@ -72,9 +73,12 @@ def read_log(path: str | Path) -> Log:
 
 def _number(cell: str, where: str) -> float:
     try:
-        return float(cell) if cell.strip() else math.nan
+        value = float(cell) if cell.strip() else math.nan
     except ValueError:
         raise InputError(f"{where} holds {cell!r}, which is not a number") from None
+    if math.isfinite(value) and abs(value) > LARGEST:
+        raise InputError(f"{where} holds {cell!r}, which is too large to draw")
+    return value
 
 
 def run_names(paths: Sequence[Path]) -> list[str]:

@@ -29,7 +29,8 @@ from drawing.page import (
     script_json,
 )
 from drawing.selection import drawing_limits, items_to_draw, plain_text
-from files.images import find_image, load_image
+from drawing.sizes import SizeCheck, boxes_size, read_photo
+from files.images import find_image
 from files.io import InputError, atomic_write, safe_file_name
 from files.scene_graphs import Graph, read_graph
 
@@ -40,10 +41,11 @@ Loaded = tuple[Graph, Graph | None, Path | None]  # prediction, ground truth, ph
 
 
 class Made(NamedTuple):
-    """What a gallery shows: how many images, and one line for each photo that it could not show."""
+    """What a gallery shows: how many images, a line for each photo that is missing, lines on photos that do not fit."""
 
     images: int
     missing: list[str]
+    warnings: list[str]
 
 
 def prediction_gallery(folder: str | Path, output: str | Path, images_dir: str | Path | None = None) -> Made:
@@ -84,15 +86,18 @@ def make_gallery(names: Sequence[str], load: Callable[[int], Loaded], output: st
     stems = unique_names(names)
     troubles: list[str | None] = [None] * len(stems)
 
-    def make(i: int) -> dict[str, Any]:
+    check = SizeCheck()
+
+    def make(i: int) -> tuple[dict[str, Any], Graph, tuple[int, int] | None, bool]:
         prediction, truth, path = load(i)
-        size, shown = extent(prediction, truth), False
+        graph = truth or prediction
+        size, photo = extent(prediction, truth), None
         try:
             if path is None:
                 raise InputError(f"{prediction['image_name']}: where its photo lies is not known; give --images_dir")
-            photo = load_image(path)
-            size, shown = photo.size, True
-            _write_photos(photo, output, stems[i])
+            photo = read_photo(path, LARGEST_PHOTO_SIDE)
+            size = boxes_size(graph, photo)
+            _write_photos(photo.image, output, stems[i])
         except InputError as error:
             troubles[i] = str(error)
         head = {
@@ -102,15 +107,22 @@ def make_gallery(names: Sequence[str], load: Callable[[int], Loaded], output: st
             "back": '<a href="../index.html">All images</a>',
             "steps": _turn(stems, i),
         }
-        address = quote(f"../photos/{stems[i]}.jpg") if shown else None
+        address = quote(f"../photos/{stems[i]}.jpg") if photo else None
         _write(output / "pages" / f"{stems[i]}.html", image_page(prediction, truth, address, size, head))
-        return _card(prediction, truth, stems[i], shown)
+        card = _card(prediction, truth, stems[i], photo is not None)
+        return card, graph, photo.size if photo else None, photo is not None and photo.turned
 
     # Decoding and dot run outside Python's lock: threads are enough to use every core.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        cards = list(tqdm(pool.map(make, range(len(stems))), total=len(stems), unit="image", disable=None))
+        cards = []
+        for card, graph, size, turned in tqdm(
+            pool.map(make, range(len(stems))), total=len(stems), unit="image", disable=None
+        ):
+            cards.append(card)
+            if size is not None:
+                check.look(graph, size, turned)
     _write_index(output, cards)
-    return Made(len(stems), [trouble for trouble in troubles if trouble])
+    return Made(len(stems), [trouble for trouble in troubles if trouble], check.complaints())
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
@@ -130,7 +142,6 @@ def unique_names(names: Sequence[str]) -> list[str]:
 def _write_photos(photo: Image.Image, output: Path, stem: str) -> None:
     """The photo, and its thumbnail, as JPEG files of pixels only."""
     thumbnail = ImageOps.fit(photo, THUMBNAIL_SIZE)
-    photo.thumbnail((LARGEST_PHOTO_SIDE, LARGEST_PHOTO_SIDE))
     for folder, picture, quality in (("photos", photo, 88), ("thumbs", thumbnail, 80)):
         with atomic_write(output / folder / f"{stem}.jpg") as file:
             picture.save(file, "JPEG", quality=quality)

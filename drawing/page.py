@@ -115,8 +115,14 @@ def image_page(
     )
 
 
-def standalone_page(graph: Graph, truth: Graph | None, image: Image.Image | None, items: dict[str, list[int]]) -> str:
-    """The page of one image as one file, with style, script and photo inside."""
+def standalone_page(
+    graph: Graph,
+    truth: Graph | None,
+    image: Image.Image | None,
+    items: dict[str, list[int]],
+    photo_size: tuple[int, int] | None = None,
+) -> str:
+    """The page of one image as one file, with style, script and photo inside. photo_size: see `draw_graph`."""
     style, script = asset("gallery.css"), "\n".join(map(asset, PAGE_SCRIPTS))
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'"
     photo = None
@@ -131,7 +137,8 @@ def standalone_page(graph: Graph, truth: Graph | None, image: Image.Image | None
         "back": "",
         "steps": "",
     }
-    return image_page(graph, truth, photo, image.size if image else extent(graph, truth), head, items)
+    size = (photo_size or image.size) if image else extent(graph, truth)
+    return image_page(graph, truth, photo, size, head, items)
 
 
 def extent(*graphs: Graph | None) -> tuple[int, int]:

@@ -36,15 +36,22 @@ def text_colour(background: str) -> str:
     return "#000000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#ffffff"
 
 
-def draw_boxes(image: Image.Image, graph: Graph, objects: list[int] | None = None) -> Image.Image:
+def draw_boxes(
+    image: Image.Image, graph: Graph, objects: list[int] | None = None, size: tuple[int, int] | None = None
+) -> Image.Image:
     """The photo with the graph's boxes and their labels ("1 man 0.87"), as a new RGB image.
 
-    objects: which ones; all that have a box by default. Pictures under 640 pixels are scaled up.
-    Large boxes are drawn first and no label hides another one where there is room.
+    objects: which ones; all that have a box by default. size: (width, height) of the photo in whose pixels the boxes
+    are given; the image's own by default, and another one where it was read smaller. Pictures under 640 pixels are
+    scaled up. Large boxes are drawn first and no label hides another one where there is room.
     """
-    scale = max(1.0, SMALLEST_SIDE / max(image.size))
-    size = (round(image.width * scale), round(image.height * scale))
-    picture = image.convert("RGB").resize(size, Image.Resampling.BICUBIC) if scale > 1 else image.convert("RGB")
+    given = np.array(size or image.size)
+    enlarge = max(1.0, SMALLEST_SIDE / max(image.size))
+    size = tuple(max(1, round(side * enlarge)) for side in image.size)
+    scale = np.tile(np.array(size) / given, 2)
+    picture = image.convert("RGB")
+    if enlarge > 1:
+        picture = picture.resize(size, Image.Resampling.BICUBIC)
     if objects is None:
         objects = list(range(len(graph["objects"])))
     place = corners(graph)

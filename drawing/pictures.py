@@ -49,11 +49,13 @@ def draw_graph(
     image: Image.Image | None = None,
     min_score: float | None = None,
     max_relationships: int | None = None,
+    photo_size: tuple[int, int] | None = None,
 ) -> None:
     """Draw a scene graph into the file `output` (.svg, .png, .pdf or .html), atomically.
 
     ground_truth: the annotated graph of the same image; hits, predictions that are not annotated and
-    what was missed are then told apart. image: the photo, shown with its boxes beside the graph.
+    what was missed are then told apart. image: the photo, shown with its boxes beside the graph. photo_size: (width,
+    height) in whose pixels the boxes are, where the image was read smaller.
     min_score, max_relationships: see `selection.items_to_draw`; they do not thin out the ground truth.
     Raises InputError for another ending, a graph that is not one, or when no program to draw with is installed.
     """
@@ -61,7 +63,7 @@ def draw_graph(
     graph = checked_graph(graph, "the graph to draw")
     items = items_to_draw(graph, min_score, max_relationships)
     if ending == ".html":
-        content = standalone_page(graph, ground_truth, image, items).encode()
+        content = standalone_page(graph, ground_truth, image, items, photo_size).encode()
     else:
         drawn = graph
         if ground_truth is not None:
@@ -74,7 +76,8 @@ def draw_graph(
             items = {kind: items[kind] + missed[kind] for kind in items}
             items["objects"] = sorted({*items["objects"], *hanging})
         source, titles = scene_graph_dot(drawn, items, numbered=has_boxes(graph) or None)
-        photo = draw_boxes(image, graph, [i for i in items["objects"] if i < len(graph["objects"])]) if image else None
+        mine = [i for i in items["objects"] if i < len(graph["objects"])]
+        photo = draw_boxes(image, graph, mine, photo_size) if image else None
         if ending == ".pdf":
             content = _pdf(source, photo)
         else:
@@ -179,7 +182,7 @@ def _png(source: str, photo: Image.Image | None, placed: bool) -> bytes:
     graph = Image.open(io.BytesIO(drawn)).convert("RGB")
     total, at_photo, at_graph, size = _beside(photo, graph.width / scale, graph.height / scale)
     picture = Image.new("RGB", (round(total[0] * scale), round(total[1] * scale)), "white")
-    small = photo.resize((round(size[0] * scale), round(size[1] * scale)), Image.Resampling.LANCZOS)
+    small = photo.resize([max(1, round(side * scale)) for side in size], Image.Resampling.LANCZOS)
     picture.paste(small, (round(at_photo[0] * scale), round(at_photo[1] * scale)))
     picture.paste(graph, (round(at_graph[0] * scale), round(at_graph[1] * scale)))
     buffer = io.BytesIO()

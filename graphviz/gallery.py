@@ -62,6 +62,8 @@ def main(argv: list[str] | None = None) -> None:
     if made.missing:
         count = counted(len(made.missing), "photo")
         print(f"warning: {count} missing in the gallery; the first: {made.missing[0]}", file=sys.stderr)
+    for line in made.warnings:
+        print(f"warning: {line}", file=sys.stderr)
     print(f"Gallery of {counted(made.images, 'image')}: {(arguments.output / 'index.html').resolve()}")
 
 

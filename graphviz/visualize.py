@@ -19,9 +19,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from anywher
 
 from drawing.pictures import ENDINGS, check_ending, draw_graph
 from drawing.selection import MOST_RELATIONSHIPS, MOST_UNSCORED, counted, drawing_limits, items_to_draw
-from files.images import load_image
+from drawing.sizes import SizeCheck, boxes_size, read_photo
 from files.io import reports_input_errors
 from files.scene_graphs import read_graph
+
+LARGEST_PHOTO = 2560  # pixels on the longer side: more than is shown of any
 
 
 def has_display() -> bool:
@@ -61,13 +63,16 @@ def main(argv: list[str] | None = None) -> None:
     graph = read_graph(arguments.graph, arguments.image_id)
     limits = drawing_limits(graph)
     limits |= {name: getattr(arguments, name) for name in limits if getattr(arguments, name) is not None}
-    draw_graph(
-        graph,
-        output,
-        read_graph(arguments.ground_truth, arguments.image_id) if arguments.ground_truth else None,
-        load_image(arguments.image) if arguments.image else None,
-        **limits,
-    )
+    truth = read_graph(arguments.ground_truth, arguments.image_id) if arguments.ground_truth else None
+    image, size = None, None
+    if arguments.image:
+        photo = read_photo(arguments.image, LARGEST_PHOTO)
+        image, size = photo.image, boxes_size(graph, photo)
+        check = SizeCheck()
+        check.look(graph, photo.size, photo.turned)
+        for line in check.complaints():
+            print(f"warning: {line}", file=sys.stderr)
+    draw_graph(graph, output, truth, image, photo_size=size, **limits)
     counts = []
     for kind, drawn in items_to_draw(graph, **limits).items():
         part = f"{len(drawn):,} of " if len(drawn) < len(graph[kind]) else ""
