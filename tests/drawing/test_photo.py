@@ -25,6 +25,13 @@ def test_boxes_leave_the_photo_as_it_was_and_scale_small_ones_up():
     assert ys.max() in (348, 349)
 
 
+def test_a_photo_read_smaller_has_its_boxes_in_place():
+    graph = graph_of([thing("man", 1000, 2000, 4000, 5000)])
+    small = draw_boxes(Image.new("RGB", (1280, 960), "white"), graph, size=(12800, 9600))
+    own = draw_boxes(Image.new("RGB", (1280, 960), "white"), graph_of([thing("man", 100, 200, 400, 500)]))
+    assert np.abs(np.asarray(small).astype(int) - np.asarray(own)).mean() < 1
+
+
 def test_boxes_past_the_edge_of_no_area_and_large_ones():
     photo = Image.new("RGB", (700, 300), "white")
     objects = [thing("all", -50, -50, 9000, 9000), thing("none", 5, 5, 0, 0), thing("dot", 699, 299, 1, 1)]

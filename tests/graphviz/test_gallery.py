@@ -371,6 +371,20 @@ def test_a_predictions_page_has_one_graph_and_the_walk(predictions):
     assert predictions.locator("#walk").is_visible()
 
 
+def test_thin_photos_and_photos_of_another_size(script, tmp_path, capsys):
+    (tmp_path / "p").mkdir()
+    for name, size, more in (("thin", (9000, 1), {}), ("half", (150, 100), {"width": 300, "height": 200})):
+        Image.new("RGB", size).save(tmp_path / f"{name}.png")
+        graph = {**riding(f"{name}.png")[1], "photo": str(tmp_path / f"{name}.png"), **more}
+        (tmp_path / "p" / f"{name}.json").write_text(json.dumps(graph))
+    assert not script.main(["--predictions", str(tmp_path / "p"), "--output", str(tmp_path / "g")])
+    said = capsys.readouterr().err
+    assert "1 of 2 photos of another size than annotated, boxes drawn in proportion: 'half.png' has 150 x 100" in said
+    assert "boxes cannot be of their photos" in said
+    for name in ("thin", "half"):
+        assert Image.open(tmp_path / "g" / "thumbs" / f"{name}.jpg").size == (320, 240)
+
+
 def test_photos_of_predictions_are_found_in_a_folder_too(predicted, tmp_path):
     made = prediction_gallery(predicted.parent / "predictions", tmp_path / "g", predicted.parent / "photos")
     assert made.images == 3

@@ -112,6 +112,26 @@ def test_a_graph_too_large_to_lay_out_is_drawn_in_part_and_that_is_said(main, tm
     assert "120 of 3,540 relationships:" in capsys.readouterr().out
 
 
+def test_a_photo_of_another_size_than_the_boxes_is_told(main, tmp_path, capsys):
+    objects = [{"name": name, "x": x, "y": 40, "w": 100, "h": 100} for name, x in (("man", 300), ("hat", 400))]
+    Image.new("RGB", (320, 240)).save(tmp_path / "half.png")
+    arguments = ["--image", str(tmp_path / "half.png"), "--output", str(tmp_path / "g.html"), "--no-open"]
+    cases = [({}, "boxes cannot be of their photos"), ({"width": 640, "height": 480}, "boxes drawn in proportion")]
+    for size, said in cases:
+        (tmp_path / "g.json").write_text(json.dumps({"image_name": "half.png", "objects": objects, **size}))
+        assert not main(["--graph", str(tmp_path / "g.json"), *arguments])
+        assert said in capsys.readouterr().err
+        assert f'width="{size.get("width", 320)}"' in (tmp_path / "g.html").read_text()
+
+
+def test_a_photo_one_pixel_wide_is_drawn(main, tmp_path):
+    (tmp_path / "g.json").write_text(json.dumps({"objects": [{"name": "man", "x": 0, "y": 9, "w": 1, "h": 900}]}))
+    Image.new("RGB", (1, 3000)).save(tmp_path / "thin.png")
+    files = ["--graph", str(tmp_path / "g.json"), "--image", str(tmp_path / "thin.png")]
+    for ending in ("png", "svg", "html"):
+        assert not main([*files, "--output", str(tmp_path / f"x.{ending}"), "--no-open"])
+
+
 def test_ground_truth_shows_hits_and_misses(main, tmp_path):
     objects = [{"name": name, "x": 0, "y": 0, "w": 9, "h": 9} for name in "ab"]
     for name, predicate in (("curr", "on"), ("gt", "by")):
