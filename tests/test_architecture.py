@@ -30,9 +30,6 @@ KNOWS |= BESIDE
 KNOWS["engine"] |= set(BESIDE) - {"create_graph", "data"}
 KNOWS["main"] |= KNOWS["engine"]
 
-# On their way out: arrows that still point upwards.
-UPWARDS = {("files", "semantic_graph")}
-
 
 @functools.cache
 def sources() -> list[tuple[str, ast.Module]]:
@@ -64,7 +61,6 @@ def test_no_import_points_upwards():
         for name in imports(tree)
         if (room(path) in KNOWS and (to := name.split(".")[0]) in KNOWS and to != room(path))
         and to not in KNOWS[room(path)]
-        and (room(path), to) not in UPWARDS
     }
     assert not wrong
 
