@@ -55,12 +55,13 @@ def scene_graph_dot(
     numbered: bool | None = None,
     prefix: str = "",
     legend: bool = True,
+    note: str = "",
 ) -> tuple[str, dict[str, str]]:
     """A scene graph as DOT, and what each node says in words: (source, {node name: title}).
 
     items: what to draw, of `items_to_draw`; all by default. numbered: objects show their number in the
-    photo (from 1); by default when two have one name. An item's "status" of `comparison.mark`
-    is drawn. Nodes are named, and in an SVG carry the id, `prefix` + o, a or r + the item's index.
+    photo (from 1); by default when two have one name. note: one more text for the legend. An item's "status" of
+    `comparison.mark` is drawn. Nodes are named, and in an SVG carry the id, `prefix` + o, a or r + the item's index.
     """
     items = items or items_to_draw(graph)
     objects = graph["objects"]
@@ -113,7 +114,7 @@ def scene_graph_dot(
     if not items["objects"]:
         dot.node("nothing", "no objects", shape="plain", fontcolor=LINE)
     if legend:
-        dot.attr("graph", label=_legend(graph, items), labelloc="b")
+        dot.attr("graph", label=_legend(graph, items, note), labelloc="b")
     return dot.source, titles
 
 
@@ -142,7 +143,7 @@ def _in_words(graph: Graph, kind: str, item: dict[str, Any], number: int | None 
     return words + (f", score {item['score']:.2f}" if item.get("score") is not None else "")
 
 
-def _legend(graph: Graph, items: dict[str, list[int]]) -> str:
+def _legend(graph: Graph, items: dict[str, list[int]], note: str = "") -> str:
     """The legend as an HTML-like label, of our own words only; it also says what was left out."""
 
     def cell(colour: str, words: str, style: str) -> str:
@@ -163,6 +164,8 @@ def _legend(graph: Graph, items: dict[str, list[int]]) -> str:
     ]
     if counts:
         cells.append(f'<TD><FONT COLOR="{LINE}">{", ".join(counts)}</FONT></TD>')
+    if note:
+        cells.append(f'<TD><FONT COLOR="{LINE}">{html.escape(note)}</FONT></TD>')
     return f'<<TABLE BORDER="0" CELLSPACING="6" CELLPADDING="3"><TR>{"".join(cells)}</TR></TABLE>>'
 
 

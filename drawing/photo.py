@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import base64
-import functools
 import io
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 import boxes
 from drawing.comparison import corners
+from drawing.fonts import font_for
 from drawing.selection import plain_text
 from files.scene_graphs import Graph
 
@@ -64,7 +63,7 @@ def draw_boxes(
     canvas = ImageDraw.Draw(picture)
     unit = max(size) / 1000
     line = max(2, round((3.2 if len(objects) <= 25 else 2.2) * unit))
-    font = _font(max(11, round((20 if len(objects) <= 12 else 17 if len(objects) <= 30 else 13) * unit)))
+    height = max(11, round((20 if len(objects) <= 12 else 17 if len(objects) <= 30 else 13) * unit))
     for i in objects:  # a dark rim keeps a light line visible on a light photo
         canvas.rectangle(tuple(place[i]), outline="#000000a0", width=line + 2)
         canvas.rectangle(
@@ -73,15 +72,21 @@ def draw_boxes(
     taken: list[tuple[float, float, float, float]] = []
     for i in reversed(objects):  # small boxes have the fewest places for a label: they choose first
         item = graph["objects"][i]
-        text = f"{i + 1} {plain_text(item['name'], 28)}"
+        words = [f"{i + 1} ", plain_text(item["name"], 28)]
         if item.get("score") not in (None, 1):  # annotated boxes are certain
-            text += f" {item['score']:.2f}"
-        left, top, right, bottom = font.getbbox(text)
+            words.append(f" {item['score']:.2f}")
+        fonts = [font_for(word, height) for word in words]
+        lengths = [font.getlength(word) for word, font in zip(words, fonts, strict=True)]
+        top = min(font.getbbox(word, anchor="ls")[1] for word, font in zip(words, fonts, strict=True))
+        bottom = max(font.getbbox(word, anchor="ls")[3] for word, font in zip(words, fonts, strict=True))
         pad = max(2, line)
-        label = _free_place(place[i], (right - left + 2 * pad, bottom - top + 2 * pad), size, taken)
+        label = _free_place(place[i], (sum(lengths) + 2 * pad, bottom - top + 2 * pad), size, taken)
         taken.append(label)
         canvas.rectangle(label, fill=colour_of(i), outline="#00000080")
-        canvas.text((label[0] + pad - left, label[1] + pad - top), text, fill=text_colour(colour_of(i)), font=font)
+        x = label[0] + pad
+        for word, font, length in zip(words, fonts, lengths, strict=True):
+            canvas.text((x, label[1] + pad - top), word, fill=text_colour(colour_of(i)), font=font, anchor="ls")
+            x += length
     return picture
 
 
@@ -115,11 +120,3 @@ def _free_place(
     high = np.minimum(rectangles[:, None, 2:], others[None, :, 2:])
     hidden = np.maximum(high - low, 0).prod(axis=-1).sum(axis=-1)
     return tuple(rectangles[int(hidden.argmin())].tolist())
-
-
-@functools.cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib brings along: it has more scripts than Pillow's own font."""
-    import matplotlib
-
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans-Bold.ttf"), size)

@@ -15,11 +15,12 @@ from PIL import Image
 
 from drawing.comparison import mark, with_missed
 from drawing.dot import neighbourhood_dot, scene_graph_dot
+from drawing.fonts import FOREIGN, paint_labels, without_font
 from drawing.packing import with_positions
 from drawing.page import standalone_page
 from drawing.photo import data_uri, draw_boxes
-from drawing.program import run_dot, to_svg
-from drawing.selection import MOST_UNSCORED, has_boxes, items_to_draw
+from drawing.program import run_dot, to_svg, uses_pure_graphviz
+from drawing.selection import MOST_UNSCORED, counted, has_boxes, items_to_draw, plain_text
 from files.io import InputError, atomic_write
 from files.scene_graphs import Graph, checked_graph
 from semantic_graph import SemanticActionGraph
@@ -75,7 +76,9 @@ def draw_graph(
             ]
             items = {kind: items[kind] + missed[kind] for kind in items}
             items["objects"] = sorted({*items["objects"], *hanging})
-        source, titles = scene_graph_dot(drawn, items, numbered=has_boxes(graph) or None)
+        lacking = names_without_font(drawn, items) if ending == ".png" else []
+        note = f"{counted(len(lacking), 'name')} without a font here: see .svg or .html" if lacking else ""
+        source, titles = scene_graph_dot(drawn, items, numbered=has_boxes(graph) or None, note=note)
         mine = [i for i in items["objects"] if i < len(graph["objects"])]
         photo = draw_boxes(image, graph, mine, photo_size) if image else None
         if ending == ".pdf":
@@ -84,6 +87,13 @@ def draw_graph(
             content = _picture(with_positions(source, SHAPE), titles, ending, photo, placed=True)
     with atomic_write(output) as file:
         file.write(content)
+
+
+def names_without_font(graph: Graph, items: dict[str, list[int]]) -> list[str]:
+    """What a PNG of these items of the graph cannot write: names with characters that no font here has."""
+    words = {"objects": "name", "attributes": "attribute", "relationships": "predicate"}
+    names = {plain_text(graph[kind][i][key]) for kind, key in words.items() for i in items[kind]}
+    return without_font(sorted(names))
 
 
 def draw_neighbourhood(graph: SemanticActionGraph, word: str, output: str | Path, phrases: int = 12) -> None:
@@ -176,15 +186,24 @@ def _beside(photo: Image.Image, width: float, height: float) -> tuple[Pair, Pair
 
 def _png(source: str, photo: Image.Image | None, placed: bool) -> bytes:
     drawn = run_dot(source, "png", placed, f"-Gdpi={PNG_DPI}", f"-Gsize={LARGEST_PNG_SIDE / PNG_DPI:.0f}")
-    if photo is None:
+    foreign = FOREIGN.search(source) and uses_pure_graphviz()
+    if photo is None and not foreign:
         return drawn
     scale = PNG_DPI / 72
     graph = Image.open(io.BytesIO(drawn)).convert("RGB")
+    if foreign:
+        paint_labels(graph, source, placed)
+    if photo is None:
+        return _as_png(graph)
     total, at_photo, at_graph, size = _beside(photo, graph.width / scale, graph.height / scale)
     picture = Image.new("RGB", (round(total[0] * scale), round(total[1] * scale)), "white")
     small = photo.resize([max(1, round(side * scale)) for side in size], Image.Resampling.LANCZOS)
     picture.paste(small, (round(at_photo[0] * scale), round(at_photo[1] * scale)))
     picture.paste(graph, (round(at_graph[0] * scale), round(at_graph[1] * scale)))
+    return _as_png(picture)
+
+
+def _as_png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

@@ -30,6 +30,11 @@ def find_dot() -> str:
     return found
 
 
+def uses_pure_graphviz() -> bool:
+    """Whether graphviz-pure draws, for want of Graphviz itself."""
+    return Path(find_dot()).stem == "graphviz-pure"
+
+
 def run_dot(source: str, form: str, placed: bool = False, *options: str) -> bytes:
     """Lay out DOT `source` and return it as `form` ("svg", "png", "pdf", "json").
 
@@ -37,7 +42,7 @@ def run_dot(source: str, form: str, placed: bool = False, *options: str) -> byte
     as "-Gdpi=144". Raises InputError when there is no program, it refuses, or it takes more than a minute.
     """
     program = find_dot()
-    if form == "pdf" and Path(program).stem == "graphviz-pure":
+    if form == "pdf" and uses_pure_graphviz():
         raise InputError("PDF needs Graphviz itself (on Debian `apt-get install graphviz`); .svg needs no installation")
     command = [program, *(["-Kneato", "-n2"] if placed else ["-Kdot"]), f"-T{form}", *options]
     try:

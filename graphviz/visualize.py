@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from anywhere
 
-from drawing.pictures import ENDINGS, check_ending, draw_graph
+from drawing.pictures import ENDINGS, check_ending, draw_graph, names_without_font
 from drawing.selection import MOST_RELATIONSHIPS, MOST_UNSCORED, counted, drawing_limits, items_to_draw
 from drawing.sizes import SizeCheck, boxes_size, read_photo
 from files.io import reports_input_errors
@@ -73,8 +73,11 @@ def main(argv: list[str] | None = None) -> None:
         for line in check.complaints():
             print(f"warning: {line}", file=sys.stderr)
     draw_graph(graph, output, truth, image, photo_size=size, **limits)
-    counts = []
-    for kind, drawn in items_to_draw(graph, **limits).items():
+    counts, items = [], items_to_draw(graph, **limits)
+    if output.suffix.lower() == ".png" and (lacking := names_without_font(graph, items)):
+        names = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
+        print(f"warning: no font here has {names}; an .svg or .html shows it, or install a font", file=sys.stderr)
+    for kind, drawn in items.items():
         part = f"{len(drawn):,} of " if len(drawn) < len(graph[kind]) else ""
         counts.append(part + counted(len(graph[kind]), kind.removesuffix("s")))
     print(f"Drew {', '.join(counts)}: {output.resolve()}")
