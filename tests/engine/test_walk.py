@@ -128,7 +128,7 @@ def test_every_own_choice_is_kept_on_demand(monkeypatch):
     pairs = int((found.steps["object"] >= 0).sum())
     assert pairs > 2
     assert len(own_choices(found).relationships["scene"]) == pairs
-    assert len(own_choices(best(found)).relationships["scene"]) == 4
+    assert len(own_choices(best(found)).relationships["scene"]) == 2
 
 
 def test_an_own_choice_is_the_highest_q_however_high():
