@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.options import Options, parse
 from files.io import check_writable, reports_input_errors
+from files.locks import folder_lock
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     device = distributed.choose_device(options.device)
     check_writable(options.output_dir, "--output_dir")
-    with distributed.process_group(device):
+    first = os.environ.get("RANK", "0") == "0"  # of several processes one holds the folder for all
+    writes = first and (options.train or options.test)
+    with (
+        folder_lock(options.output_dir) if writes else contextlib.nullcontext(),
+        distributed.process_group(device),
+    ):
         if options.train and (status := train(options, device)):
             return status
         return test_and_predict(options, device) if options.test or options.predict else 0
@@ -36,11 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train(options: Options, device: torch.device) -> int:
     """--train: the exit status."""
     from engine.distributed import rank
-    from engine.parts import make_parts
+    from engine.parts import make_parts, read_agent
     from engine.training import Stopped, TrainingRun
 
     try:
-        run = TrainingRun(make_parts(options, device))
+        saved = read_agent(options.init_from) if options.init_from else None
+        if saved:
+            options = options.of_agent(saved["options"], options.init_from)
+        run = TrainingRun(make_parts(options, device, saved), saved)
         if options.resume:
             run.resume()
         run.run()

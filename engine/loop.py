@@ -16,16 +16,26 @@ from engine.best_first import BestFirstEnvironment
 from engine.options import MOST_SLOTS
 from engine.walk import most_steps, queues_of
 from environment import Episodes
+from files.io import InputError
 from q_learning import Learner, jittered, mirror_partners, mirrored, set_mode
 from replay_memory import ReplayMemory
 
 ACT, SAMPLE, JITTER, MIRROR = 0, 1, 2, 3  # streams of random numbers
+CHECK_UPDATES = 100  # between two looks at the losses on a GPU
 IMAGES_PER_SLOT = 8  # at least, where there are several slots to a transition: at the end of an epoch slots idle
 
 
 def slots_per_transition(images: int, batch_size: int) -> int:
     """So many times the batch size images are walked over side by side, by all ranks together: one to MOST_SLOTS."""
     return min(max(images // (IMAGES_PER_SLOT * batch_size), 1), MOST_SLOTS)
+
+
+def diverged(update: int) -> str:
+    """The one line about losses or weights that are not finite any more."""
+    return (
+        f"the loss or a weight is not a finite number after update {update}: training has diverged and stops; what was "
+        "written before stays as it is. Lower --learning_rate, or look for numbers that are far too large in the inputs"
+    )
 
 
 def generator(seed: int, stream: int, step: int) -> np.random.Generator:
@@ -106,8 +116,14 @@ class TrainingLoop:
             while self.credit >= options.batch_size:
                 self.credit -= options.batch_size
                 if self.held >= options.replay_buffer_minimum_number_samples:
-                    self.sums.losses += learner.update(self._sample())
+                    losses = learner.update(self._sample())
+                    self.sums.losses += losses
                     self.sums.updates += 1
+                    # reading a number off another device waits for it, so there the sums are looked at instead
+                    if losses.device.type == "cpu" or learner.updates % CHECK_UPDATES == 0:
+                        looked_at = losses if losses.device.type == "cpu" else self.sums.losses
+                        if not bool(looked_at.isfinite().all()):
+                            raise InputError(diverged(learner.updates))
             self.sums.seconds += time.perf_counter() - started
             bar.update(done - before)
         self.sums.losses = ranks.total(self.sums.losses) / ranks.world_size()

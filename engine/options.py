@@ -104,6 +104,12 @@ class RunOptions:
     checkpoint: str | None = flag(
         None, "for --test and --predict (default: OUTPUT_DIR/best.pt, last.pt)", metavar="FILE", group="files"
     )
+    init_from: str | None = flag(
+        None,
+        "with --train: begin with the weights of this checkpoint, and with its state and network",
+        metavar="FILE",
+        group="files",
+    )
     output_dir: str = flag(".", "where everything is written", group="files")
 
     use_fastrcnn_proposals: bool = flag(

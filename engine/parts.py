@@ -19,6 +19,7 @@ from files.detections import DetectionsFile, read_detections
 from files.images import find_image
 from files.io import InputError
 from files.options import ModelOptions, flags_of
+from files.photo_checks import check_photos
 from files.splits import Split
 from scenes.class_map import ClassMap, read_class_map
 from scenes.feature_cache import FeatureCache, compute_features, report
@@ -167,9 +168,25 @@ def open_scenes(parts: Parts, records: Split, detections: DetectionsFile | None 
     detected = detected_instances(parts, detections) if detections is not None else None
     arguments = parts.arguments
     scenes = SceneSet(records, parts.graph, detected, arguments)
+    if detections is not None:
+        _check_some_box_is_left(scenes, detections, arguments)
     if parts.embedding is not None:
         scenes.features, scenes.images = _features(parts, scenes, arguments.images_dir)
     return scenes
+
+
+def _check_some_box_is_left(scenes: SceneSet, detections: DetectionsFile, options: Options) -> None:
+    """Raises InputError when the detections file has boxes of the images, and none of them is walked over."""
+    if any(len(scenes.instances(index).boxes) for index in range(len(scenes))):  # the first, as a rule
+        return
+    found = [detections[record.image_name] for record in scenes.records if record.image_name in detections]
+    scores = np.concatenate([part.scores.max(axis=1) for part in found if len(part)] or [np.zeros(0)])
+    if len(scores):
+        raise InputError(
+            f"{detections.path}: all of its {len(scores)} boxes are left out: the best score is {scores.max():.3g}, "
+            f"--object_detection_threshold is {options.object_detection_threshold:g}, and the graph has to know the "
+            "class; lower the threshold, or give --class_map"
+        )
 
 
 def _features(parts: Parts, scenes: SceneSet, images_dir: str) -> tuple[FeatureCache, np.ndarray]:
@@ -177,17 +194,22 @@ def _features(parts: Parts, scenes: SceneSet, images_dir: str) -> tuple[FeatureC
 
     Images without a box to walk over need none. Raises InputError when no image is left.
     """
-    items, missing = [], []
+    items, missing, photos = [], [], []
     for index in range(len(scenes)):
-        name = scenes.records[index].image_name
+        record = scenes.records[index]
         try:
-            items.append((name, find_image(images_dir, name), scenes.instances(index).boxes))
+            path = find_image(images_dir, record.image_name)
         except InputError as error:
             missing.append(str(error))
+            continue
+        items.append((record.image_name, path, scenes.instances(index).boxes))
+        photos.append((record, path))
     if missing and not items:
         raise InputError(f"{missing[0]} (nor any other of the {len(missing)} images of the split)")
     if missing and ranks.rank() == 0:
         print(f"warning: {len(missing)} of {len(scenes)} images skipped: {missing[0]}, ...", file=sys.stderr)
+    if (complaint := check_photos(photos, images_dir)) and ranks.rank() == 0:
+        print(f"warning: {complaint}", file=sys.stderr)
     folder = Path(parts.arguments.output_dir) / "feature_cache"
     made = compute_features(
         parts.embedding,

@@ -46,7 +46,8 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
     records = Split(arguments.test_data)
     if of_another_run(records, parts.graph.made_in):
         print(f"Note: {arguments.test_data} is of another run of create_graph.py than {arguments.graph}.")
-    training_records = Split(arguments.train_data) if Path(arguments.train_data).exists() else None
+    there = Path(arguments.train_data).exists() or "train_data" in arguments.given  # a mistyped name is an error
+    training_records = Split(arguments.train_data) if there else None
     if training_records is None and "frequency" in arguments.policy:
         raise InputError(
             f"{arguments.train_data}: no such file; --policy frequency counts its pairs: check --train_data"

@@ -14,22 +14,25 @@ from tqdm import tqdm
 from engine import distributed as ranks
 from engine.best_first import make_environment
 from engine.log import TrainingLog, recall
-from engine.loop import TrainingLoop, slots_per_transition
+from engine.loop import TrainingLoop, diverged, slots_per_transition
 from engine.parts import AGENT, Parts, check_description, description, make_agent, make_network, open_scenes
 from engine.proposals import detections_of_split
 from engine.results import graphs, score
 from engine.walk import Findings, merge, walk_over
 from files.checkpoints import load_checkpoint, load_parameters, save_checkpoint
-from files.io import InputError, clear_load_errors
+from files.detections import DetectionsFile
+from files.io import InputError, clear_load_errors, file_digest
 from files.options import LearningOptions
 from files.scene_graphs import write_image_states
 from files.splits import Split, check_one_run
+from files.vector_cache import digest
 from q_learning import Learner, epsilon_at, make_optimizer
 from replay_memory import ReplayMemory
 from scenes.simulated import SimulatedScenes
 
 RESUMED = AGENT | {
     "target": dict, "optimizer": dict, "loops": list, "rows": list, "best": float, "within_epoch": bool,
+    "inputs": dict,
 }  # fmt: skip
 SECOND_CTRL_C = 2.0  # seconds after the first from which it ends the run at once
 
@@ -41,7 +44,8 @@ class Stopped(Exception):
 class TrainingRun:
     """One training run: its parts, its files, how it stops and resumes."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, begin_with: dict[str, Any] | None = None) -> None:
+        """begin_with: the checkpoint whose weights the run begins with; None: fresh ones from --seed."""
         self.parts, arguments = parts, parts.arguments
         self.output = Path(arguments.output_dir)
         detections = detections_of_split(parts, arguments.train_data, arguments.train_detections, "train")
@@ -56,6 +60,9 @@ class TrainingRun:
         if simulate:
             learning = replace(learning, box_jitter=0.0)
         network, target = make_network(parts), make_network(parts)
+        if begin_with:
+            check_description(parts, begin_with["description"], arguments.init_from)
+            load_parameters(network, begin_with["network"], arguments.init_from)
         optimizer = make_optimizer(network.parameters(), learning)
         slots = ranks.share(arguments.batch_size, "--batch_size")
         slots *= slots_per_transition(len(self.scenes.images), arguments.batch_size)
@@ -66,6 +73,7 @@ class TrainingRun:
         )
         memory = ReplayMemory(capacity, slots, env.dtype, arguments.replay_preference)
         self.loop = TrainingLoop(env, self.learner, memory)
+        self.inputs = self._inputs(detections)
         self.log = TrainingLog(self.output, arguments.tensorboard)
         self.best = -1.0
         self.within_epoch = False
@@ -73,10 +81,30 @@ class TrainingRun:
         self.saved_at = time.monotonic()
         self.epsilon = arguments.epsilon
 
+    def _inputs(self, detections: DetectionsFile | None) -> dict[str, str]:
+        """What the run is trained on beside the graph: flag -> digest of the content. --resume refuses other inputs."""
+        arguments = self.parts.arguments
+        files = {name: getattr(arguments, name) for name in ("train_data", "validation_data")}
+        if detections is not None:
+            files |= {"train_detections": detections.path, "class_map": arguments.class_map}
+        if not arguments.init_from:  # else they are the checkpoint's
+            files["entity_vectors"] = arguments.entity_vectors
+        found = {name: file_digest(path) for name, path in files.items() if path}
+        if self.parts.phrases is not None:
+            found["skip_thought_dir"] = self.parts.phrases.identity
+        if self.scenes.features is not None:
+            used = [scenes.features.contents() for scenes in (self.scenes, self.validation) if scenes is not None]
+            found["images_dir"] = digest(*used).hex()
+        return found
+
     # ---- checkpoints
 
     def save(self) -> None:
-        """Write last.pt: with it the run resumes bit for bit. Raises InputError when the disk is full."""
+        """Write last.pt: with it the run continues bit for bit.
+
+        Raises InputError when the disk is full, or the network holds numbers that are not finite.
+        """
+        self._check_finite()
         loops = ranks.gather(self.loop.state_dict())
         if ranks.rank() == 0:
             content = self._origin() | {
@@ -87,9 +115,15 @@ class TrainingRun:
                 "rows": self.log.rows,
                 "best": self.best,
                 "within_epoch": self.within_epoch,
+                "inputs": self.inputs,
             }
             save_checkpoint(self.output / "last.pt", content)
         self.saved_at = time.monotonic()
+
+    def _check_finite(self) -> None:
+        networks = (self.learner.agent.network, self.learner.target_network)
+        if not all(bool(part.isfinite().all()) for network in networks for part in network.parameters()):
+            raise InputError(diverged(self.learner.updates))
 
     def _origin(self) -> dict[str, Any]:
         return {"options": self.parts.arguments.saved(), "description": description(self.parts)}
@@ -105,6 +139,13 @@ class TrainingRun:
             raise InputError(f"{path}: was trained with {', '.join(changed)}; resume with the same flags")
         if len(saved["loops"]) != ranks.world_size():
             raise InputError(f"{path}: was trained by {len(saved['loops'])} processes; resume with as many")
+        known = saved["inputs"]
+        if other := [name for name in self.inputs | known if self.inputs.get(name) != known.get(name)]:
+            named = ", ".join(f"--{name} {getattr(self.parts.arguments, str(name), '?')}" for name in other)
+            raise InputError(
+                f"{path}: was trained on other content of {named}; resume with what it was trained on, or begin a new "
+                f"run with its weights in another --output_dir (--init_from {path})"
+            )
         with clear_load_errors(path, "start again without --resume"):
             load_parameters(self.learner.agent.network, saved["network"], path)
             load_parameters(self.learner.target_network, saved["target"], path)
@@ -157,8 +198,9 @@ class TrainingRun:
             held = int(ranks.total(torch.tensor(len(self.loop.memory))))
             raise InputError(
                 f"nothing was learned: {len(self.scenes.images)} images filled the replay memory with {held} "
-                f"transitions, and learning begins with {self.learner.options.replay_buffer_minimum_number_samples}; "
-                "lower --replay_buffer_minimum_number_samples, or train on more images"
+                f"transitions; learning begins with {self.learner.options.replay_buffer_minimum_number_samples} and a "
+                f"batch of {self.learner.options.batch_size}. Lower --replay_buffer_minimum_number_samples and "
+                "--batch_size, or train on more images"
             )
         if ranks.rank() == 0:
             print(self.log.made(self.learner.updates, self.validation is not None))
@@ -190,6 +232,7 @@ class TrainingRun:
             self.stop_requested, self.stop_requested_at = True, now
 
     def _end_epoch(self) -> None:
+        self._check_finite()
         network = self.learner.best_network.eval()
         row = {"epoch": self.loop.epoch, "epsilon": self.epsilon} | self.loop.sums.row()
         found: list[Findings] = []

@@ -54,6 +54,18 @@ def read_bytes(path: str | Path, cure: str = "check the path") -> bytes:
         return Path(path).read_bytes()
 
 
+def file_digest(path: str | Path) -> str:
+    """Hexadecimal hash of a file's content. Raises InputError when it cannot be read."""
+    hashed = hashlib.blake2b(digest_size=16)
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                hashed.update(block)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    return hashed.hexdigest()
+
+
 def file_stamp(path: str | Path) -> bytes:
     """16 bytes that are others when the file is another one, or was written to; b"" when there is none.
 

@@ -64,6 +64,16 @@ class FeatureCache:
     def __contains__(self, image_name: str) -> bool:
         return image_name in self._places
 
+    def contents(self) -> bytes:
+        """One digest of the names and contents of the image files that these features are of."""
+        sources = {id(file): file.sources() for file, _ in self._places.values()}
+        return digest(
+            *(
+                name.encode(errors="surrogateescape") + sources[id(file)][key][0]
+                for name, (file, key) in sorted(self._places.items())
+            )
+        )
+
     def __getitem__(self, image_name: str) -> tuple[np.ndarray, np.ndarray]:
         """Raises KeyError for an image that is not in it, InputError when its row turns out to be damaged."""
         held = self._recent.get(image_name)

@@ -26,6 +26,7 @@ class PhraseStore:
 
     def __init__(self, encoder: Encoder, cache_folder: str | Path | None = None) -> None:
         self._encoder = encoder
+        self.identity = getattr(encoder, "identity", "")  # of the model, by its content
         self._numbers = {"": 0}
         self._vectors = np.zeros((64, encoder.dimension), np.float32)
         self._cache = None if cache_folder is None else VectorCache(Path(cache_folder) / f"{encoder.identity}.sqlite")
