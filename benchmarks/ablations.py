@@ -22,28 +22,47 @@ sys.path.insert(0, str(ROOT))
 
 from files.io import atomic_write, read_json, reports_input_errors, write_json  # noqa: E402
 
+BREADTH_FIRST = ["--frontier", "breadth_first", "--no-use_memory", "--maximum_objects_per_subject", "500"]
 ROWS: dict[str, list[str]] = {
     "as given": [],
-    "plain DQN targets": ["--no-double_dqn"],
-    "learn from the action taken": ["--learn_from", "taken"],
-    "squared reward loss": ["--reward_loss", "squared"],
-    "squared, plain DQN targets": ["--reward_loss", "squared", "--no-double_dqn"],
-    "squared, action taken": ["--reward_loss", "squared", "--learn_from", "taken"],
-    "no adaptive action sets": ["--no-use_adaptive_action_sets"],
+    # the walk
+    "breadth first": BREADTH_FIRST,
+    "breadth first, 5 objects a subject": [*BREADTH_FIRST, "--maximum_objects_per_subject", "5"],
+    "breadth first, reward of new objects": [*BREADTH_FIRST, "--next_object_reward", "new_object"],
+    "neighbour factor 1": ["--neighbour_factor", "1"],
+    "neighbour factor 0.5": ["--neighbour_factor", "0.5"],
+    "300 steps": ["--maximum_steps", "300"],
+    "no step cost": ["--step_cost", "0"],
+    "discount 0.5": ["--discount_factor", "0.5"],
+    "discount 0.9": ["--discount_factor", "0.9"],
+    "what is said twice pays twice": ["--no-new_phrases_only"],
+    "no memory": ["--no-use_memory"],
     "action sets of seen phrases": ["--use_adaptive_action_sets", "--predicate_action_set", "phrase"],
     "action sets of seen words": ["--use_adaptive_action_sets", "--predicate_action_set", "word"],
     "no ambiguity-aware mining": ["--no-use_ambiguity_aware_mining"],
-    "reward of new objects": ["--next_object_reward", "new_object"],
-    "5 objects a subject": ["--maximum_objects_per_subject", "5"],
-    "neighbour factor 1": ["--neighbour_factor", "1"],
-    "neighbour factor 0.5": ["--neighbour_factor", "0.5"],
-    "the paper's walk": ["--neighbour_factor", "0.5", "--maximum_objects_per_subject", "5",
-                         "--next_object_reward", "new_object", "--use_adaptive_action_sets"],
+    "one predicate a pair, one attribute a step": ["--predicates_per_pair", "1", "--attributes_per_step", "1"],
+    # the state and the network
+    "breadth first, no box geometry": [*BREADTH_FIRST, "--no-use_box_geometry"],
+    "breadth first, no pair context": [*BREADTH_FIRST, "--no-use_pair_context"],
     "no history phrases": ["--no-use_skip_thought"],
-    "categories not mixed": ["--category_mixing", "0"],
-    "annotated pairs not preferred in replay": ["--replay_preference", "1"],
+    "no learned category vectors": ["--learned_category_vectors", "0"],
+    "fusion layers as in the paper": ["--fusion_sizes", "4096", "2048"],
     "one network": ["--num_members", "1"],
-}  # fmt: skip
+    "no dropout": ["--dropout", "0"],
+    # learning
+    "learn from the action taken": ["--learn_from", "taken"],
+    "squared reward loss": ["--reward_loss", "squared"],
+    "squared, action taken": ["--reward_loss", "squared", "--learn_from", "taken"],
+    "annotated pairs not preferred in replay": ["--replay_preference", "1"],
+    "no jitter of boxes": ["--box_jitter", "0"],
+    "nothing seen twice": ["--seen_twice", "0"],
+    "no averaged target": ["--target_averaging", "0"],
+    "RMSProp": ["--optimizer", "rmsprop", "--weight_decay", "0"],
+    "learning rate as in the paper": ["--learning_rate", "0.0007", "--no-learning_rate_decay"],
+    "batches of 64": ["--batch_size", "64"],
+    "exploration as in the paper": ["--epsilon_anneal_rate", "0.045"],
+    "5 epochs": ["--num_epochs", "5"],
+}
 TASKS = ("relationship", "relationship_k1", "phrase", "zero_shot_relationship", "predicate", "attribute")
 
 
