@@ -82,9 +82,9 @@ def paint_labels(picture: Image.Image, source: str, placed: bool) -> Image.Image
     picture: RGB, the whole drawing at any scale, as dot pads it on all sides alike. Returns it, changed.
     """
     layout = json.loads(run_dot(source, "json", placed), strict=False)
-    _, _, width, height = map(float, layout["bb"].split(","))
+    west, _, east, north = map(float, layout["bb"].split(","))
     pad = 72 * float(layout.get("pad", 0.0555))
-    scale = picture.width / (width + 2 * pad)
+    scale = picture.width / (east - west + 2 * pad)
     canvas = ImageDraw.Draw(picture)
     for node in layout.get("objects", []):
         size, colour = 14.0, "#000000"
@@ -96,7 +96,7 @@ def paint_labels(picture: Image.Image, source: str, placed: bool) -> Image.Image
             elif operation["op"] == "T" and FOREIGN.search(operation["text"]):
                 (x, y), length = operation["pt"], operation["width"]
                 left = x - length * {"l": 0, "c": 0.5, "r": 1}[operation["align"]]
-                at = ((left + pad) * scale, (height - y + pad) * scale)
+                at = ((left - west + pad) * scale, (north - y + pad) * scale)
                 above, below = 0.9 * size * scale, 0.22 * size * scale
                 canvas.rectangle(
                     (at[0], at[1] - above, at[0] + length * scale, at[1] + below), fill=node.get("fillcolor", "#ffffff")

@@ -16,7 +16,7 @@ from pathlib import Path
 from files.io import InputError
 
 FONT = "Helvetica"  # the layout's metrics; the pictures fall back to what looks alike
-SVG_FONTS = "Helvetica,Arial,'Liberation Sans',sans-serif"
+SVG_FONTS = "Helvetica,Arial,'Liberation Sans',Arimo,'DejaVu Sans Condensed',sans-serif"  # of nearly the same width
 INSTALL = "run `pip install graphviz-pure`, or install Graphviz (on Debian `apt-get install graphviz`)"
 LONGEST_RUN = 60  # seconds
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import matplotlib
@@ -11,9 +12,11 @@ from PIL import Image
 from small_graphs import graph_of, thing
 
 from drawing import fonts
-from drawing.fonts import font_for, without_font
+from drawing.dot import scene_graph_dot
+from drawing.fonts import font_for, paint_labels, without_font
 from drawing.photo import draw_boxes
 from drawing.pictures import draw_graph, names_without_font
+from drawing.program import run_dot, uses_pure_graphviz
 from drawing.selection import items_to_draw
 
 MATH = "\U0001d504\U0001d505"  # Fraktur letters: matplotlib's STIX has them, DejaVu Sans Bold has not
@@ -67,3 +70,21 @@ def test_names_are_drawn_with_the_font_that_has_them(stix, tmp_path, monkeypatch
     assert np.abs(ink(with_font) - ink(draw_boxes(photo, graph))).max() > 100
     graphs = [ink(Image.open(tmp_path / f"{name}.png"))[:60, :120] for name in ("with", "without")]
     assert np.abs(graphs[0] - graphs[1]).max() > 100
+
+
+def test_labels_are_drawn_over_their_squares_and_nowhere_else(stix):
+    """Beside a legend wider than the graph, which moves the drawing's origin."""
+    if not uses_pure_graphviz():
+        pytest.skip("Graphviz itself draws: it finds fonts by itself")
+    source, _ = scene_graph_dot(graph_of([thing(MATH * 3)]), note="a note that is much wider than the graph above it")
+    before = Image.open(io.BytesIO(run_dot(source, "png", False, "-Gdpi=144"))).convert("RGB")
+    after = paint_labels(before.copy(), source, False)
+    rows, columns = np.nonzero(np.abs(ink(after) - ink(before)) > 20)
+    fill = (np.asarray(before) == (0xFF, 0xC4, 0xB5)).all(axis=-1)
+    fill[before.height // 2 :] = False  # the legend has the colour too
+    high, wide = np.nonzero(fill)
+    assert len(rows) > 50
+    assert (rows.min(), columns.min()) >= (high.min(), wide.min())
+    assert rows.max() <= high.max()
+    assert columns.max() <= wide.max()
+    assert columns.min() >= wide.min()
