@@ -71,7 +71,7 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
     truth = open_scenes(parts, records)
     walked = open_scenes(parts, records, detections) if detections is not None else truth
     ns = arguments.recall_at or None
-    most = max(BEST, *arguments.recall_at)
+    most = max((BEST, *arguments.recall_at))
 
     def policy(name: str, scenes: SceneSet) -> Policy:
         if name == "agent":
