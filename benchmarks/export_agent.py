@@ -1,10 +1,11 @@
-"""Make pretrained/ from a finished run: the agent in half precision, with its graph.
+"""Make pretrained/ from finished runs: one agent whose networks decide together, stored small, with its graph.
 
-    python benchmarks/export_agent.py --run vrd_run --output pretrained
+    python benchmarks/export_agent.py --run vrd_run_0 vrd_run_1 --output pretrained
 
-RUN holds best.pt (or last.pt) of main.py --train and graph.pickle of create_graph.py. Only what --predict needs is
-kept: the network, what it is made of, and the flags that it was trained with. Says how large the file is, and how much
-rounding changes the weights.
+Each RUN holds best.pt (or last.pt) of main.py --train and graph.pickle of create_graph.py; they differ in --seed alone.
+The members of all of them become the agent's, whose predicates are their mean; the network that chooses the next pair
+is the first run's. Matrices are kept as bytes with a scale for each row, all else in half precision. Says how large the
+file is, and how much rounding changes the weights.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from engine.parts import read_agent
-from files.checkpoints import save_checkpoint
+from files.checkpoints import packed_rows, save_checkpoint, unpacked_rows
 from files.io import InputError, reports_input_errors
 from semantic_graph import SemanticActionGraph
 
@@ -26,36 +27,60 @@ LOCAL = ("image_embedding_weights", "entity_vectors")  # flags that name files o
 MOST_BYTES = 4_000_000
 
 
+def _checkpoint(run: Path) -> Path:
+    path = next((run / name for name in ("best.pt", "last.pt") if (run / name).exists()), None)
+    if path is None:
+        raise InputError(f"{run}: has neither best.pt nor last.pt; train first")
+    return path
+
+
+def _merged(networks: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The first network with the members of all."""
+    merged = {name: tensor for name, tensor in networks[0].items() if not name.startswith("members.")}
+    count = 0
+    for network in networks:
+        numbers = sorted({int(name.split(".")[1]) for name in network if name.startswith("members.")})
+        for number in numbers:
+            old = f"members.{number}."
+            merged |= {
+                f"members.{count}.{name.removeprefix(old)}": tensor
+                for name, tensor in network.items()
+                if name.startswith(old)
+            }
+            count += 1
+    return merged
+
+
 @reports_input_errors
 def main(argv: list[str] | None = None) -> int:
     """The command line: see the head of this file."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--run", type=Path, required=True, help="--output_dir of main.py --train")
-    parser.add_argument("--graph", type=Path, help="its graph (default: RUN/graph.pickle)")
+    parser.add_argument("--run", type=Path, nargs="+", required=True, help="--output_dir of a training, one a seed")
     parser.add_argument("--output", type=Path, required=True, help="the folder to write into")
     arguments = parser.parse_args(argv)
-    path = next((arguments.run / name for name in ("best.pt", "last.pt") if (arguments.run / name).exists()), None)
-    if path is None:
-        raise InputError(f"{arguments.run}: has neither best.pt nor last.pt; train first")
-    saved = read_agent(path)
-    graph = SemanticActionGraph.load(arguments.graph or arguments.run / "graph.pickle")
-    if saved["description"]["graph"] != graph.fingerprint():
-        raise InputError(f"{path}: was trained on a different graph; give its own with --graph")
-    network = {
-        name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in saved["network"].items()
-    }
-    worst = max(
-        float((tensor - network[name].float()).abs().max())
-        for name, tensor in saved["network"].items()
-        if tensor.numel()
-    )
-    options = saved["options"] | {"model": saved["options"]["model"] | dict.fromkeys(LOCAL)}
+    graph = SemanticActionGraph.load(arguments.run[0] / "graph.pickle")
+    agents = [read_agent(_checkpoint(run)) for run in arguments.run]
+    for run, saved in zip(arguments.run, agents, strict=True):
+        if saved["description"] != agents[0]["description"] or saved["description"]["graph"] != graph.fingerprint():
+            raise InputError(f"{run}: was trained on a different graph, or is another network; train with one command")
+    merged = _merged([saved["network"] for saved in agents])
+    network = {}
+    for name, tensor in merged.items():
+        is_matrix = tensor.ndim == 2 and name.startswith("members.")
+        network |= packed_rows(name, tensor) if is_matrix else {name: tensor.half()}
+    unpacked = unpacked_rows(network)
+    worst = max(float((tensor - unpacked[name].float()).abs().max()) for name, tensor in merged.items())
+    model = agents[0]["description"]["model"]
+    num_members = len(agents) * model["num_members"]
+    description = agents[0]["description"] | {"model": model | {"num_members": num_members}}
+    options = agents[0]["options"]
+    options |= {"model": options["model"] | dict.fromkeys(LOCAL) | {"num_members": num_members}}
     target = arguments.output / "agent.pt"
-    content = {"options": options, "description": saved["description"], "network": network}
+    content = {"options": options, "description": description, "network": network}
     save_checkpoint(target, content)
     graph.save(arguments.output / "graph.pickle")
     size = target.stat().st_size
-    parameters = sum(tensor.numel() for tensor in network.values() if isinstance(tensor, torch.Tensor))
+    parameters = sum(tensor.numel() for tensor in merged.values())
     print(f"{target}: {parameters:,} numbers in {size:,} bytes; rounding moved no weight by more than {worst:.1g}.")
     if size > MOST_BYTES:
         raise InputError(f"{target}: is larger than {MOST_BYTES:,} bytes; train a smaller network")

@@ -26,14 +26,14 @@ from drawing.selection import drawing_limits, items_to_draw
 from engine import distributed as ranks
 from engine.options import MODEL_FLAGS
 from engine.parts import CLASS_MAP_NAME, Parts, detected_instances, find_checkpoint, make_agent, trained_network
-from engine.photos import find_photos, output_names
 from engine.proposals import PhotoBoxes
 from engine.results import graphs
 from engine.walk import Policy, walk
 from files.exports import EXPORTS
 from files.images import Header, image_header, load_image
-from files.io import InputError, atomic_write
+from files.io import InputError, atomic_write, file_digest
 from files.locks import folder_lock
+from files.photos import find_photos, output_names
 from files.scene_graphs import Graph
 from files.splits import ImageRecord, Labels
 from scenes.scene import SceneSet
@@ -42,7 +42,7 @@ from vrl_model import Judgement, QValues
 CANDIDATES = 128  # pairs judged at once, best first
 SLOTS = 64  # photos that are walked over side by side
 BLOCK = 256  # photos in memory, where nobody looks at their pixels before they are drawn
-BLOCK_OF_PIXELS = 8  # photos in memory with their pixels
+BLOCK_OF_PIXELS = 4  # photos in memory with their pixels
 MOST_PIXELS = 12_000_000  # a larger photo is shrunk before a detector or the agent looks at it
 PICTURE_SIDE = 1600  # pixels: the longer side of the photo with its boxes
 LARGE = 24_000_000  # pixels: one such photo is decoded at a time
@@ -195,13 +195,8 @@ def _settings(parts: Parts) -> bytes:
     checkpoint = find_checkpoint(parts.arguments)
     files = {"checkpoint": checkpoint, "class map": checkpoint.with_name(CLASS_MAP_NAME)}
     files |= {key: Path(arguments[key]) for key in FILES if arguments[key]}
-    settings |= {key: _digest(path).hex() for key, path in files.items() if path.is_file()}
+    settings |= {key: file_digest(path) for key, path in files.items() if path.is_file()}
     return hashlib.blake2b(repr(sorted(settings.items(), key=str)).encode(), digest_size=16).digest()
-
-
-def _digest(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
 
 
 class _MadeFrom(msgspec.Struct):
@@ -211,8 +206,8 @@ class _MadeFrom(msgspec.Struct):
 def _state(photo: Photo, settings: bytes, formats: Sequence[str]) -> tuple[str, str | None]:
     """What the photo's files would be made from now, and what they were made from; None where one is not there."""
     try:
-        fingerprint = hashlib.blake2b(settings + _digest(photo.path), digest_size=16).hexdigest()
-    except OSError:  # said when it is decoded
+        fingerprint = hashlib.blake2b(settings + file_digest(photo.path).encode(), digest_size=16).hexdigest()
+    except InputError:  # said when it is decoded
         return "", None
     try:
         written = msgspec.json.decode(_named(photo.target, ".json").read_bytes(), type=_MadeFrom).made_from

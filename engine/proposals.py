@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from faster_rcnn import Detector, load_detector
 from faster_rcnn.coco import default_detector
 from faster_rcnn.detect import AMBIGUITY_MARGIN, detect_to_file, image_items, to_device
 from files.box_checks import BoxCheck, names_in
-from files.detections import Detections, DetectionsFile
+from files.detections import Detections, DetectionsFile, made_from
 from files.images import Header, image_header
-from files.io import InputError
+from files.io import InputError, file_digest
 from files.photo_names import match_photos
 from files.splits import Split
 from semantic_graph import SemanticActionGraph
@@ -53,8 +54,9 @@ def detections_of_split(parts: Parts, split: str, given: str | None, name: str) 
     """The boxes to walk over in a split: the file `given`, or OUTPUT_DIR/detections_<name>.h5, made where it is not
     there (with --use_fastrcnn_proposals), or None for the annotated objects.
 
-    A file made earlier is used again unless the split or the detector's weights are newer. Raises InputError when
-    the file has none of the split's images, or there is nothing to make it with.
+    A file made earlier is used again when it was made from the same split, detector, images and settings. Says how
+    many boxes cannot be used. Raises InputError when the file has none of the split's images, its boxes are not of
+    them, or there is nothing to make it with.
     """
     arguments = parts.arguments
     path = Path(arguments.output_dir) / f"detections_{name}.h5"
@@ -70,34 +72,72 @@ def detections_of_split(parts: Parts, split: str, given: str | None, name: str) 
             f"{file.path}: has none of the {len(records)} images of {split} ({missing[0]!r}, ...); "
             "give the file that was made for them"
         )
-    if missing and ranks.rank() == 0:
-        print(
-            f"warning: {file.path}: has no boxes of {len(missing)} of {len(records)} images of {split} "
-            f"({missing[0]!r}, ...); nothing is found in them",
-            file=sys.stderr,
+    warnings = _check_boxes(file, records, arguments.object_detection_threshold)
+    if missing:
+        warnings.append(
+            f"has no boxes of {len(missing)} of {len(records)} images of {split} "
+            f"({missing[0]!r}, ...); nothing is found in them"
         )
+    if ranks.rank() == 0:
+        for line in warnings:
+            print(f"warning: {file.path}: {line}", file=sys.stderr)
     return file
 
 
+def _check_boxes(file: DetectionsFile, records: Split, threshold: float) -> list[str]:
+    """A line on boxes that leave their photo, where its size is known, and one on those of low confidence.
+
+    Raises InputError when most boxes cannot be of their photos.
+    """
+    check, boxes, under = BoxCheck(), 0, 0
+    for record in records:
+        if record.image_name in file:
+            found = file[record.image_name]
+            boxes += len(found)
+            under += int((found.scores[:, 0] < threshold).sum())
+            if record.width and record.height:
+                check.look(record.image_name, found.boxes, record.width, record.height)
+    low = f"{under} of {boxes} boxes score under --object_detection_threshold {threshold:g} and are left out"
+    if check.mostly_off():
+        raise InputError(f"{file.path}: {check.complaint()}")
+    return [line for line in (check.complaint(), check.past_complaint(), low if under else None) if line]
+
+
 def _detect(parts: Parts, split: str, path: Path) -> None:
-    """Make the detections file of a split where there is none that is newer than what it is made from."""
+    """Make the detections file of a split, unless one is there that was made from the same."""
     arguments = parts.arguments
-    sources = [Path(name) for name in (split, arguments.detector_weights) if name and Path(name).exists()]
-    if path.exists() and all(source.stat().st_mtime <= path.stat().st_mtime for source in sources):
+    items = image_items(split, arguments.images_dir)
+    settings = [
+        arguments.detector or "",
+        min(arguments.object_detection_threshold, KEPT_THRESHOLD),
+        arguments.maximum_num_entities_per_image,
+    ]
+    fingerprint = _fingerprint([split, arguments.detector_weights], (image for _, image in items), settings)
+    if made_from(path) == fingerprint:
         if ranks.rank() == 0:
             print(f"The boxes are those of {path}; remove it to detect them again.")
         return
     if ranks.world_size() > 1:  # the others would wait for hours
-        raise InputError(f"{path}: make it first: python -m faster_rcnn.detect --images {split} --output {path} ...")
+        raise InputError(f"{path}: make it first, by the same command in one process")
+    if path.exists():
+        print(f"{path} was made from another split, detector, images or settings; detecting again.")
     count, skipped = detect_to_file(
-        make_detector(arguments, parts.device),
-        image_items(split, arguments.images_dir),
-        path,
-        min(arguments.object_detection_threshold, KEPT_THRESHOLD),
-        arguments.maximum_num_entities_per_image,
-        arguments.num_workers,
+        make_detector(arguments, parts.device), items, path, *settings[1:], arguments.num_workers, fingerprint
     )
     print(f"Detected the boxes of {count} images: {path}; {skipped} images that do not decode were skipped.")
+
+
+def _fingerprint(files: Iterable[str | None], images: Iterable[Path], settings: Sequence[Any]) -> str:
+    """What decides the boxes: what files hold, the images' sizes and times, settings."""
+    digest = hashlib.blake2b(repr(settings).encode(), digest_size=16)
+    for name in files:
+        if name and Path(name).is_file():
+            digest.update(file_digest(name).encode())
+    for image in images:
+        with contextlib.suppress(OSError):  # said when it is decoded
+            state = image.stat()
+            digest.update(repr((image.name, state.st_size, state.st_mtime_ns)).encode())
+    return digest.hexdigest()
 
 
 class PhotoBoxes(dict[str, Detections]):

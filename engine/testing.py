@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from drawing.predicates import draw_predicates
 from engine import distributed as ranks
 from engine.baselines import FrequencyPolicy, RandomPolicy, occurrences
 from engine.parts import Parts, find_checkpoint, make_agent, open_scenes, trained_network
 from engine.proposals import detections_of_split
 from engine.results import graphs, score
-from engine.task_boxes import boxes_of_task, options_of_task
 from engine.walk import BEST, Findings, Policy, best, merge, own_choices, walk_over
 from evaluation import format_table, train_triplets
 from files.io import InputError, text_table, write_json
@@ -36,10 +32,6 @@ TITLES = {
     "zero_shot_phrase": "zero-shot phrase",
     "zero_shot_predicate": "zero-shot predicate, k = 1",
     "zero_shot_attribute": "zero-shot attribute",
-    "graph_constraint": "with graph constraint",
-    "no_graph_constraint": "without graph constraint",
-    "zero_shot_graph_constraint": "zero-shot, with",
-    "zero_shot_no_graph_constraint": "zero-shot, without",
 }
 
 
@@ -47,11 +39,8 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
     """Score every policy of --policy; write results.json, predictions.json and image_states.pickle of the first.
 
     With boxes of a detector every policy also walks over the annotated ones, for predicate detection; what it says
-    about annotated pairs is predicate_predictions.json. With --task the walk is scored by the protocol of scene graph
-    generation. saved: the agent's checkpoint, where the agent is tested.
+    about annotated pairs is predicate_predictions.json. saved: the agent's checkpoint, where the agent is tested.
     """
-    if parts.arguments.task:
-        parts = dataclasses.replace(parts, arguments=options_of_task(parts.arguments, len(parts.graph.predicates)))
     arguments, output = parts.arguments, Path(parts.arguments.output_dir)
     network = trained_network(parts, saved) if "agent" in arguments.policy else None
     records = Split(arguments.test_data)
@@ -64,14 +53,9 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
             f"{arguments.train_data}: no such file; --policy frequency counts its pairs: check --train_data"
         )
     seen = train_triplets(training_records) if training_records is not None else None
-    if arguments.task:
-        detections = boxes_of_task(parts, arguments.task)
-    else:
-        detections = detections_of_split(parts, arguments.test_data, arguments.detections, "test")
+    detections = detections_of_split(parts, arguments.test_data, arguments.detections, "test")
     truth = open_scenes(parts, records)
     walked = open_scenes(parts, records, detections) if detections is not None else truth
-    ns = arguments.recall_at or None
-    most = max((BEST, *arguments.recall_at))
 
     def policy(name: str, scenes: SceneSet) -> Policy:
         if name == "agent":
@@ -82,21 +66,16 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
 
     tasks: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(arguments.policy):
-        # Annotated pairs, of which predicate detection asks, may be among the least likely ones.
-        every = sys.maxsize if detections is None and not arguments.task else most
-        found = walk_over(parts, policy(name, walked), walked, f"{name} walks", every, most=most)
+        every = sys.maxsize if detections is None else BEST  # annotated pairs may be among the least likely ones
+        found = walk_over(parts, policy(name, walked), walked, f"{name} walks", every)
         on_truth = found
-        if not arguments.task and (detections is not None or arguments.frontier == "best_first"):
+        if detections is not None or parts.arguments.frontier == "best_first":
             on_truth = walk_over(parts, policy(name, truth), truth, f"{name}, given boxes", sys.maxsize, may_stop=False)
         if ranks.rank():
             continue
-        merged = best(merge(found), most)
-        if arguments.task:
-            images = range(len(walked))
-            tasks[name] = score(merged, walked, images, seen, "sgg", ns, RESAMPLES)
-        else:
-            merged_truth = annotated_pairs(own_choices(merge(on_truth)), truth)
-            tasks[name] = all_scores(merged, walked, merged_truth, truth, seen, ns)
+        merged = best(merge(found))
+        merged_truth = annotated_pairs(own_choices(merge(on_truth)), truth)
+        tasks[name] = all_scores(merged, walked, merged_truth, truth, seen)
         if len(tasks) == 1:
             visited, pairs = steps_and_pairs(merged, walked)
             _write_findings(merged, walked, output, "predictions.json", "image_states.pickle")
@@ -107,8 +86,6 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
     first = next(iter(tasks))
     about = {
         "policy": first,
-        "task": arguments.task,
-        "protocol": "sgg" if arguments.task else "vrd",
         "checkpoint": str(find_checkpoint(arguments)) if network is not None else None,
         "boxes": str(detections.path) if detections is not None else "annotated",
         "predicates_per_pair": arguments.predicates_per_pair,
@@ -119,7 +96,6 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
         "pairs_visited": visited,
     }
     write_json(output / "results.json", {**about, **tasks[first], "policies": tasks}, indent=2)
-    draw_predicates(tasks[first]["predicates"], output / "predicates.png")
     print(report(about, tasks, output))
 
 
@@ -129,19 +105,18 @@ def all_scores(
     on_truth: Findings,
     truth: SceneSet,
     seen: set[tuple[str, ...]] | None,
-    ns: Sequence[int] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Every task of results.json. on_truth: what was said about annotated pairs, of the scenes `truth`."""
     images = np.arange(len(scenes))
-    tasks = score(found, scenes, images, seen, ns=ns, resamples=RESAMPLES)
+    tasks = score(found, scenes, images, seen, resamples=RESAMPLES)
     if tasks["relationship"]["total"]:
-        own = score(own_choices(found), scenes, images, ns=ns, resamples=RESAMPLES)
+        own = score(own_choices(found), scenes, images, resamples=RESAMPLES)
         tasks["relationship_k1"] = own["relationship"]
-        given = score(on_truth, truth, images, seen, ns=ns, resamples=RESAMPLES)
+        given = score(on_truth, truth, images, seen, resamples=RESAMPLES)
         tasks["predicate"] = given["relationship"]
         if seen is not None:
             tasks["zero_shot_predicate"] = given["zero_shot_relationship"]
-    return {title: tasks[title] for title in (*TITLES, "predicates") if title in tasks}
+    return {title: tasks[title] for title in TITLES if title in tasks}
 
 
 def report(about: dict[str, Any], tasks: dict[str, dict[str, Any]], output: Path) -> str:
@@ -151,7 +126,7 @@ def report(about: dict[str, Any], tasks: dict[str, dict[str, Any]], output: Path
     lines = [
         f"{first}{' of ' + about['checkpoint'] if about['checkpoint'] else ''} on {about['images']} images, {boxes}, "
         f"{'one predicate' if k == 1 else f'up to {k} predicates'} a pair; per cent:",
-        format_table({TITLES[task]: scores for task, scores in tasks[first].items() if task in TITLES}),
+        format_table({TITLES[task]: scores for task, scores in tasks[first].items()}),
     ]
     if len(tasks) > 1:
         lines += ["", "Recall of the policies, per cent", comparison(tasks)]
@@ -164,7 +139,7 @@ def report(about: dict[str, Any], tasks: dict[str, dict[str, Any]], output: Path
         lines.append(f"{about['images_skipped']} images were skipped; what is annotated in them counts as missed.")
     lines.append(
         f"Scores: {output / 'results.json'}. What was found: {output / 'predictions.json'}; "
-        f"as graphs: {output / 'image_states.pickle'}; recall of each predicate: {output / 'predicates.png'}."
+        f"as graphs: {output / 'image_states.pickle'}."
     )
     return "\n".join(lines)
 
@@ -205,11 +180,10 @@ def steps_and_pairs(found: Findings, scenes: SceneSet) -> tuple[int, int]:
 
 def comparison(tasks: dict[str, dict[str, Any]]) -> str:
     """Recall of several policies side by side, one row a task that has ground truth."""
-    first = next(iter(tasks.values()))
-    shown = [task for task in TITLES if first.get(task, {}).get("total")]
-    if not shown:
-        return "nothing to score"
-    ns = list(first[shown[0]]["recall"])
-    rows = [["task", *(f"{name} R@{n}" for name in tasks for n in ns)]]
-    rows += [[TITLES[task], *(f"{row[task]['recall'][n]:.2f}" for row in tasks.values() for n in ns)] for task in shown]
+    rows = [["task", *(f"{name} R@{n}" for name in tasks for n in ("50", "100"))]]
+    for task, title in TITLES.items():
+        if next(iter(tasks.values())).get(task, {}).get("total"):
+            rows.append(
+                [title, *(f"{results[task]['recall'][n]:.2f}" for results in tasks.values() for n in ("50", "100"))]
+            )
     return text_table(rows)

@@ -24,8 +24,9 @@ from tqdm import tqdm
 
 from faster_rcnn import DETECTORS, Detector, load_detector
 from files.detections import Detections, from_flat, write_detections
-from files.images import find_image, list_images, load_image
+from files.images import find_image, load_image
 from files.io import InputError, check_writable, reports_input_errors
+from files.photos import find_photos
 from files.splits import Split
 
 AMBIGUITY_MARGIN = 0.1  # of ambiguity-aware object mining (Liang et al. 2017, section 3.2)
@@ -150,10 +151,12 @@ def detect_to_file(
     threshold: float = 0.005,
     maximum: int = 500,
     num_workers: int = 4,
+    made_from: str = "",
 ) -> tuple[int, int]:
     """Write the detections of each (name, path) to `output` (.h5 or .json), atomically, resuming a stopped run.
 
-    Returns how many images are in the file and how many were skipped because they do not decode.
+    made_from: see `write_detections`. Returns how many images are in the file, and how many were skipped because they
+    do not decode.
     Raises InputError when the file cannot be written, or no image decodes.
     """
     output = Path(output)
@@ -183,7 +186,7 @@ def detect_to_file(
         raise InputError(f"none of the {skipped} images can be decoded, the first at {items[0][1]}; check --images_dir")
     wanted = {name for name, _ in items}
     rows = ((row.image, row.detections()) for row in _journal_rows(journal) if row.image in wanted)
-    count = write_detections(output, detector.classes, rows)
+    count = write_detections(output, detector.classes, rows, made_from)
     os.unlink(journal)
     return count, skipped
 
@@ -195,7 +198,10 @@ def image_items(images: str | Path, images_dir: str | Path) -> list[tuple[str, P
         names = (record.image_name for record in Split(images))
         return [(name, find_image(images_dir, name)) for name in dict.fromkeys(names)]
     if images.is_dir():
-        return [(path.name, path) for path in list_images(images)]
+        photos = find_photos([str(images)])
+        if remark := photos.remark():
+            print(remark, file=sys.stderr)
+        return [(path.name, path) for path in photos.paths]
     if not images.exists():
         raise InputError(f"{images}: no such split file, folder or image; check --images")
     return [(images.name, images)]

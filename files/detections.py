@@ -233,24 +233,38 @@ def write_detections(
     path: str | Path,
     classes: Sequence[str],
     images: Mapping[str, Detections] | Iterable[tuple[str, Detections]],
+    made_from: str = "",
 ) -> int:
     """Write a detections file, atomically, one image at a time; the ending says which format.
 
     images: image name -> Detections, or an iterable of such pairs (nothing else is held in memory).
+    made_from: a fingerprint, kept in HDF5 files for `made_from`.
     Returns the number of images. Raises InputError for another ending or an unwritable folder.
     """
     pairs = images.items() if isinstance(images, Mapping) else images
     if Path(path).suffix.lower() in HDF5_ENDINGS:
-        return _write_hdf5(path, classes, pairs)
+        return _write_hdf5(path, classes, pairs, made_from)
     if Path(path).suffix.lower() == ".json":
         return _write_json(path, classes, pairs)
     raise InputError(f"{path}: a detections file ends in .json or .h5; give the output such a name")
 
 
-def _write_hdf5(path: str | Path, classes: Sequence[str], pairs: Iterable[tuple[str, Detections]]) -> int:
+def made_from(path: str | Path) -> str:
+    """The fingerprint that an HDF5 detections file was written with; empty where there is no file, or none in it."""
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file.attrs.get("made_from", ""))
+    except OSError:
+        return ""
+
+
+def _write_hdf5(
+    path: str | Path, classes: Sequence[str], pairs: Iterable[tuple[str, Detections]], fingerprint: str
+) -> int:
     text = h5py.string_dtype()
     names, image_offsets, candidate_counts = [], [0], []
     with atomic_write(path, "w+b") as raw, h5py.File(raw, "w") as file:
+        file.attrs["made_from"] = fingerprint
         file.create_dataset("classes", data=list(classes), dtype=text)
         growing = {"compression": "gzip", "shuffle": True, "chunks": True}
         flat = {

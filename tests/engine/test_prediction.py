@@ -11,11 +11,11 @@ from tiny_run import World, copy_of_run
 
 from engine import prediction
 from engine.parts import PRETRAINED
-from engine.photos import find_photos, output_names
 from files.detections_json import COCO_CATEGORIES
 from files.images import load_image
 from files.io import InputError
 from files.locks import folder_lock
+from files.photos import find_photos, output_names
 from files.scene_graphs import checked_graph
 from main import main
 from scenes.class_map import map_classes, read_class_map

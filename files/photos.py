@@ -1,4 +1,4 @@
-"""Which photos --predict works on: files, folders, lists of paths; and what was passed over."""
+"""Which photos to work on: files, folders, lists of paths; and what was passed over."""
 
 from __future__ import annotations
 
@@ -42,24 +42,25 @@ class Photos:
         return f"Passed over: {'; '.join(parts)}." if parts else None
 
 
-def find_photos(sources: Sequence[str], recursive: bool, output: Path) -> Photos:
+def find_photos(sources: Sequence[str], recursive: bool = False, output: Path | None = None) -> Photos:
     """The photos that `sources` name: images, folders of images, text files with a path on each line.
 
     recursive: also the folders below a folder. output: is left out of what is searched. Paths in a text file count
     from the working folder, else from the file's own. Raises InputError when a source is missing or there is no photo.
     """
     photos, seen = Photos(), set()
+    output = output and output.resolve()
     for source in map(Path, sources):
         if source.is_dir():
-            if source.resolve() == output.resolve():
+            if source.resolve() == output:
                 raise InputError(f"{source}: is where the pictures are written; give another --output_dir")
-            found = _in_folder(source, recursive, output.resolve(), photos)
+            found = _in_folder(source, recursive, output, photos)
         elif source.suffix.lower() in LIST_ENDINGS and source.exists():
             found = _in_list(source)
         elif source.exists():
             found = [source]
         else:
-            raise InputError(f"{source}: no such image, folder or list of paths; check --predict")
+            raise InputError(f"{source}: no such image, folder or list of paths; check the path")
         for path in found:
             place = os.path.abspath(path)
             if place not in seen:
@@ -71,7 +72,7 @@ def find_photos(sources: Sequence[str], recursive: bool, output: Path) -> Photos
     return photos
 
 
-def _in_folder(folder: Path, recursive: bool, output: Path, photos: Photos) -> list[Path]:
+def _in_folder(folder: Path, recursive: bool, output: Path | None, photos: Photos) -> list[Path]:
     """The folder's images, sorted; counts in `photos` what is passed over."""
     images = []
     for path in _files(folder, output):
@@ -86,7 +87,7 @@ def _in_folder(folder: Path, recursive: bool, output: Path, photos: Photos) -> l
     return sorted(images)
 
 
-def _files(folder: Path, output: Path) -> Iterator[Path]:
+def _files(folder: Path, output: Path | None) -> Iterator[Path]:
     """Every file below the folder that is not hidden; links to folders are not followed."""
     for place, folders, names in os.walk(folder):
         here = Path(place)
