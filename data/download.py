@@ -7,14 +7,15 @@
     python data/download.py vrd               VRD annotations and images -> data/vrd
     python data/download.py skipthoughts      skip-thought weights (5 GB) -> data/skipthoughts
 
-Run it again to resume. What is complete is not fetched again. When a host has
-moved, put the file it names into the output folder by hand and run it again: it then checks
-and unpacks that file.
+Run it again to resume. What is complete is not fetched again. When a host has moved, put the
+file that is named into the output folder by hand and run it again: it is then checked and
+unpacked. Of an archive only the annotation files and images that are expected are unpacked.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import os
 import shutil
@@ -27,6 +28,7 @@ import urllib.request
 import zipfile
 import zlib
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
@@ -39,14 +41,21 @@ from files.io import InputError, atomic_write, reports_input_errors, safe_file_n
 BLOCK = 1 << 20
 TIMEOUT = 60  # seconds without a byte
 ATTEMPTS = 5  # in a row that bring nothing new
+MOST_BYTES = 40 << 30  # of one file: more than any of them has
+MOST_UNPACKED = 200  # times its own size: JSON shrinks to a tenth or less, a bomb to a thousandth
+IMAGE_FILES = ("*.jpg", "*.jpeg", "*.png", "*.gif")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file to fetch. unpack: "" no; "flat" all files into the output folder; "tree" with their folders."""
+    """A file to fetch. unpack: which of an archive's files are wanted, by patterns.
+
+    A pattern without `/` takes the file from any folder of the archive, and puts it into the output
+    folder; one with `/` is the whole path, and the file keeps its folders. () for a file that is no archive.
+    """
 
     url: str
-    unpack: str = ""
+    unpack: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -64,12 +73,13 @@ class Collection:
 
 
 _VG = "https://homes.cs.washington.edu/~ranjay/visualgenome/data/dataset/"
+_IMAGES_VG = tuple(f"{folder}/{name}" for folder in ("VG_100K", "VG_100K_2") for name in IMAGE_FILES)
 _SKIP = "http://www.cs.toronto.edu/~rkiros/models/"
 COLLECTIONS = {
     "vg-annotations": Collection(
         (
             *(
-                Source(f"{_VG}{name}.json.zip", "flat")
+                Source(f"{_VG}{name}.json.zip", (f"{name}.json",))
                 for name in ("objects", "relationships", "attributes", "scene_graphs", "image_data")
             ),
             Source(f"{_VG}object_alias.txt"),
@@ -80,8 +90,8 @@ COLLECTIONS = {
     ),
     "vg-images": Collection(
         (
-            Source("https://cs.stanford.edu/people/rak248/VG_100K_2/images.zip", "tree"),
-            Source("https://cs.stanford.edu/people/rak248/VG_100K_2/images2.zip", "tree"),
+            Source("https://cs.stanford.edu/people/rak248/VG_100K_2/images.zip", _IMAGES_VG),
+            Source("https://cs.stanford.edu/people/rak248/VG_100K_2/images2.zip", _IMAGES_VG),
         ),
         Path("data"),
         "https://homes.cs.washington.edu/~ranjay/visualgenome/api.html",
@@ -96,14 +106,20 @@ COLLECTIONS = {
         "https://github.com/danfeiX/scene-graph-TF-release",
     ),
     "gqa": Collection(
-        (Source("https://downloads.cs.stanford.edu/nlp/data/gqa/sceneGraphs.zip", "flat"),),
+        (Source("https://downloads.cs.stanford.edu/nlp/data/gqa/sceneGraphs.zip", ("*_sceneGraphs.json",)),),
         Path("data/gqa"),
         "https://cs.stanford.edu/people/dorarad/gqa/download.html",
     ),
     "vrd": Collection(
         (
-            Source("https://cs.stanford.edu/people/ranjaykrishna/vrd/json_dataset.zip", "flat"),
-            Source("http://imagenet.stanford.edu/internal/jcjohns/scene_graphs/sg_dataset.zip", "tree"),
+            Source(
+                "https://cs.stanford.edu/people/ranjaykrishna/vrd/json_dataset.zip",
+                ("annotations_train.json", "annotations_test.json", "objects.json", "predicates.json"),
+            ),
+            Source(
+                "http://imagenet.stanford.edu/internal/jcjohns/scene_graphs/sg_dataset.zip",
+                tuple(f"sg_dataset/sg_{part}_images/{name}" for part in ("train", "test") for name in IMAGE_FILES),
+            ),
         ),
         Path("data/vrd"),
         "https://cs.stanford.edu/people/ranjaykrishna/vrd/",
@@ -169,17 +185,22 @@ def get(source: Source, url: str, output: Path, page: str, keep_archive: bool = 
         try:
             with zipfile.ZipFile(path) as archive:
                 if source.unpack:
-                    names = unpack(archive, output, source.unpack == "flat")
+                    names = unpack(archive, output, source.unpack)
                 else:
                     _check(archive)
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:  # the third: a damaged header
+        except InputError:
+            raise
+        except Exception as error:  # zipfile and the unpackers below it raise almost anything
+            if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of the archive
+                raise InputError(f"{path}: cannot be read or unpacked ({error.strerror})") from None
             path.unlink()
             raise InputError(
-                f"{path}: is not a whole zip archive ({error}) and was removed; run this again, or find "
+                f"{path}: is not a whole zip archive ({plain(error)}) and was removed; run this again, or find "
                 f"{source.name} through {page}, put it into {output}, and run this again"
             ) from None
+    kept = [name for name in names if "/" not in name]  # of folders of images only the mark is looked at
     with atomic_write(done, "w") as file:
-        file.writelines(f"{line}\n" for line in (url, *(names if source.unpack == "flat" else ())))
+        file.writelines(f"{line}\n" for line in (url, *kept))
     if source.unpack and not keep_archive:
         path.unlink()
     made = f"{len(names):,} files unpacked" if source.unpack else f"{path.stat().st_size:,} bytes"
@@ -190,17 +211,26 @@ def _is_there(source: Source, path: Path, done: Path) -> bool:
     """Whether what an earlier run has marked as done is still there; of folders only the mark is looked at."""
     if not source.unpack:
         return path.exists()
-    return all((path.parent / name).exists() for name in done.read_text("utf-8").splitlines()[1:])
+    try:
+        lines = done.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return bool(lines) and all("\0" not in name and os.path.exists(path.parent / name) for name in lines[1:])
+
+
+def plain(text: object) -> str:
+    """What others said (a server, an archive) on one line, without control characters, at most 200 of it."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))[:200] or type(text).__name__
 
 
 # Fetching ---------------------------------------------------------------------------------------
 
 
 def fetch(url: str, path: Path) -> None:
-    """Download to `path`, by way of `path`.part, which a later call continues.
+    """Download to `path`, by way of `path`.part, which a later call resumes.
 
-    Raises InputError when the server refuses, when the transfer keeps breaking off, when the
-    length is not the one announced, or when the disk is full.
+    Raises InputError when the server refuses or answers nonsense, when the transfer keeps breaking
+    off, when the length is not the one announced, or when the disk is full.
     """
     part, mark = Path(f"{path}.part"), Path(f"{path}.part.version")
     idle = 0
@@ -211,10 +241,12 @@ def fetch(url: str, path: Path) -> None:
         except urllib.error.HTTPError as error:
             if error.code < 500 or idle == ATTEMPTS - 1:
                 moved = ": it has moved or been taken down" if error.code in (403, 404, 410) else ""
-                raise InputError(f"{url}: the server answers {error.code} {error.reason}{moved}") from None
-            reason = f"the server answers {error.code} {error.reason}"
+                raise InputError(f"{url}: the server answers {error.code} {plain(error.reason)}{moved}") from None
+            reason = f"the server answers {error.code} {plain(error.reason)}"
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            reason = f"no connection ({getattr(error, 'reason', None) or error or type(error).__name__})"
+            reason = f"no connection ({plain(getattr(error, 'reason', None) or error or type(error).__name__)})"
+        except ValueError as error:  # addresses and headers that are none
+            raise InputError(f"{url}: the server's answer makes no sense ({plain(error)})") from None
         except OSError as error:
             raise InputError(
                 f"{part}: cannot be written ({error.strerror}); free the disk and run this again"
@@ -233,16 +265,30 @@ def fetch(url: str, path: Path) -> None:
             time.sleep(min(0.1 * 2**idle, 5))
 
 
+class _HttpOnly(urllib.request.HTTPRedirectHandler):
+    """Follows the server to other addresses, never out of HTTP."""
+
+    def redirect_request(self, request, file, code, message, headers, address):
+        if urllib.parse.urlsplit(address).scheme not in ("http", "https"):
+            raise ValueError(f"it sends us to {address}")
+        return super().redirect_request(request, file, code, message, headers, address)
+
+
+def _version(text: str) -> str:
+    """A version as a server may write it into a header; "" where it is not fit to be sent back."""
+    return text if len(text) < 200 and text.isascii() and text.isprintable() and not text.startswith("W/") else ""
+
+
 def _transfer(url: str, part: Path, mark: Path, have: int) -> bool:
     """One request, from byte `have` on. True when the file is then whole."""
     request = urllib.request.Request(url, headers={"User-Agent": "vrl-download/1", "Accept-Encoding": "identity"})
-    version = mark.read_text() if mark.exists() else ""
+    version = _version(mark.read_text("utf-8", "replace").strip()) if mark.exists() else ""
     if have:
         request.add_header("Range", f"bytes={have}-")
         if version:  # the server sends the whole file when it is not the one of which we have a part
             request.add_header("If-Range", version)
     try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+        response = urllib.request.build_opener(_HttpOnly).open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code != 416 or not have:
             raise
@@ -252,18 +298,26 @@ def _transfer(url: str, part: Path, mark: Path, have: int) -> bool:
         return False
     with response:
         total = response.headers.get("Content-Length")
-        total = int(total) if total and total.isdigit() else None
+        total = int(total) if total and total.isascii() and total.isdigit() else None
+        if response.status not in (200, 206):
+            raise InputError(f"{url}: the server answers {response.status} {plain(response.reason)}")
+        if response.headers.get_content_type() == "text/html":
+            raise InputError(f"{url}: the server sends a web page, not the file: it has moved or been taken down")
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise InputError(f"{url}: the server sends the file packed in a way that was not asked for")
         if response.status == 206:
             span, _, size = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
             if span.split("-")[0] != str(have):
                 raise InputError(
                     f"{url}: the server resumes at another byte than asked; remove {part} and run this again"
                 )
-            total = int(size) if size.isdigit() else (None if total is None else have + total)
+            total = int(size) if size.isascii() and size.isdigit() else (None if total is None else have + total)
         else:
             have = 0
-            etag = response.headers.get("ETag", "")
-            mark.write_text(etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", ""))
+            versions = (_version(response.headers.get(name, "")) for name in ("ETag", "Last-Modified"))
+            mark.write_text(next(filter(None, versions), ""))
+        if (total or 0) > MOST_BYTES:
+            raise InputError(f"{url}: announces {total:,} bytes, more than any file of the collection has")
         if total is not None and total - have > shutil.disk_usage(part.parent).free:
             raise InputError(f"{part.parent}: too little room for {total} bytes; free the disk and run this again")
         with (
@@ -275,49 +329,90 @@ def _transfer(url: str, part: Path, mark: Path, have: int) -> bool:
             while block := response.read(BLOCK):
                 file.write(block)
                 bar.update(len(block))
+                if file.tell() > MOST_BYTES:
+                    break
             size = file.tell()
-    if total is not None and size > total:
+    if size > (MOST_BYTES if total is None else total):
         part.unlink()
-        raise InputError(f"{url}: sent {size} bytes but had announced {total}; run this again")
+        announced = f"had announced {total}" if total is not None else "does not end"
+        raise InputError(f"{url}: sent {size} bytes but {announced}; run this again")
     return total is None or size == total
 
 
 # Unpacking --------------------------------------------------------------------------------------
 
 
-def unpack(archive: zipfile.ZipFile, output: Path, flat: bool) -> list[str]:
-    """Unpack into `output`, checking every file's checksum. Returns the files' names below it.
+def unpack(archive: zipfile.ZipFile, output: Path, patterns: tuple[str, ...]) -> list[str]:
+    """Unpack what the patterns want into `output`, checking every file's checksum. Returns the names below it.
 
-    flat: leave the archive's folders out. Raises InputError when a name would lead out of the
-    folder or is a link, and zipfile.BadZipFile when the archive is damaged. A file that is there
-    with the right size is kept, so that unpacking can resume.
+    Everything else stays in the archive: it may be code, and the output folder may be that of a program.
+    Raises InputError when a name would lead out of the folder or is a link, when a file is encrypted, or
+    when the archive would grow beyond `MOST_UNPACKED` times its size; and whatever zipfile raises when it
+    is damaged: then what was unpacked is removed again. A file that is there already is kept, so that
+    unpacking can be resumed.
     """
-    members = [
-        (info, _target(archive, info, output, flat))
-        for info in archive.infolist()
-        if not info.is_dir() and not info.filename.startswith("__MACOSX/")
-    ]
-    room = shutil.disk_usage(output).free
-    missing = [(info, path) for info, path in members if not path.exists() or path.stat().st_size != info.file_size]
-    if sum(info.file_size for info, _ in missing) > room:
+    members = {}
+    for info in archive.infolist():
+        if not info.is_dir() and not info.filename.startswith("__MACOSX/"):
+            path = _target(archive, info, output, patterns)
+            if path is not None:
+                members[path] = info
+    if not members:
+        wanted = ", ".join(patterns[:4])
+        raise InputError(f"{archive.filename}: holds none of the files it should ({wanted}); remove it, run this again")
+    total = sum(info.file_size for info in members.values())
+    if total > MOST_UNPACKED * max(os.path.getsize(archive.filename), BLOCK):
+        raise InputError(f"{archive.filename}: would unpack to {total:,} bytes; it is not what it should be: remove it")
+    if any(info.flag_bits & 1 for info in members.values()):
+        raise InputError(f"{archive.filename}: is encrypted; it is not what it should be: remove it")
+    missing = [(info, path) for path, info in members.items() if not _is_unpacked(info, path)]
+    if sum(info.file_size for info, _ in missing) > shutil.disk_usage(output).free:
         raise InputError(f"{output}: too little room to unpack {archive.filename}; free the disk and run this again")
-    for info, path in tqdm(
-        missing, f"unpacking {Path(archive.filename).name}", unit=" files", disable=None, leave=False
-    ):
-        with archive.open(info) as source, atomic_write(path) as file:
-            shutil.copyfileobj(source, file, BLOCK)
-    return [str(path.relative_to(output)) for _, path in members]
+    made: list[Path] = []
+    try:
+        for info, path in tqdm(
+            missing, f"unpacking {Path(archive.filename).name}", unit=" files", disable=None, leave=False
+        ):
+            with archive.open(info) as source, atomic_write(path) as file:
+                shutil.copyfileobj(source, file, BLOCK)
+            made.append(path)
+    except Exception:
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise
+    left = len(archive.infolist()) - len(members)
+    if left:
+        print(f"{Path(archive.filename).name}: {left:,} entries (folders, or not expected) stay in the archive")
+    return [path.relative_to(output).as_posix() for path in members]
 
 
-def _target(archive: zipfile.ZipFile, info: zipfile.ZipInfo, output: Path, flat: bool) -> Path:
+def _is_unpacked(info: zipfile.ZipInfo, path: Path) -> bool:
+    """Whether the file is there with the right size and checksum."""
+    if not path.is_file() or path.stat().st_size != info.file_size:
+        return False
+    checksum = 0
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            checksum = zlib.crc32(block, checksum)
+    return checksum == info.CRC
+
+
+def _target(archive: zipfile.ZipFile, info: zipfile.ZipInfo, output: Path, patterns: tuple[str, ...]) -> Path | None:
+    """Where a file of the archive belongs; None when no pattern wants it."""
     parts = PurePosixPath(info.filename.replace("\\", "/")).parts
     linked = stat.S_ISLNK(info.external_attr >> 16)
     if linked or not parts or parts[0] == "/" or ".." in parts or any(":" in part for part in parts):
         raise InputError(
-            f"{archive.filename}: {info.filename!r} would be written outside of {output}; "
+            f"{archive.filename}: {plain(repr(info.filename))} would be written outside of {output}; "
             "the archive is not what it should be: remove it"
         )
-    return output.joinpath(*map(safe_file_name, parts[-1:] if flat else parts))
+    for pattern in patterns:
+        wanted = pattern.split("/")
+        own = parts[-1:] if len(wanted) == 1 else parts
+        if len(own) == len(wanted) and all(fnmatchcase(part, want) for part, want in zip(own, wanted, strict=True)):
+            return output.joinpath(*map(safe_file_name, own))
+    return None
 
 
 def _check(archive: zipfile.ZipFile) -> None:

@@ -18,11 +18,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import h5py
 import msgspec
 import numpy as np
 
 from data.annotations import Annotations
+from files.arrays import open_hdf5, read_hdf5
 from files.io import InputError, read_json
 from files.splits import Side
 from semantic_graph import fold_name
@@ -139,13 +139,9 @@ def _read_arrays(path: Path, with_attributes: bool) -> dict[str, np.ndarray]:
     columns = {"split": 1, "boxes_1024": 4, "labels": 1, "relationships": 2, "predicates": 1}
     columns |= {f"img_to_{end}_{kind}": 1 for kind in ("box", "rel") for end in ("first", "last")}
     arrays = {}
-    try:
-        file = h5py.File(path, "r")
-    except OSError:
-        raise InputError(f"{path}: is not an HDF5 file, or is cut off; {CURE}") from None
-    with file:
+    with open_hdf5(path, CURE) as file:
         for name in [*columns, *(["attributes"] if with_attributes and "attributes" in file else [])]:
-            array = _read(file, name, path)
+            array = read_hdf5(file, name, path, "iu", cure=CURE)
             width = columns.get(name)
             if array.ndim == 1 and width == 1:
                 array = array[:, None]
@@ -153,19 +149,6 @@ def _read_arrays(path: Path, with_attributes: bool) -> dict[str, np.ndarray]:
                 raise InputError(f"{path}: {name} has the shape {array.shape}, not (n, {width or 10}); {CURE}")
             arrays[name] = array[:, 0].astype(np.int64) if width == 1 else array.astype(np.int64)
     return arrays
-
-
-def _read(file: h5py.File, name: str, path: Path) -> np.ndarray:
-    """A dataset of integers. A file of a few bytes can announce billions of them, so its size is looked at first."""
-    dataset = file.get(name)
-    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iu" or dataset.shape is None:
-        raise InputError(f"{path}: has no dataset {name!r} of integers; {CURE}")
-    if dataset.size > 4 * MOST_ROWS:
-        raise InputError(f"{path}: {name} announces {dataset.size:,} numbers; {CURE}")
-    try:
-        return dataset[()]
-    except OSError:
-        raise InputError(f"{path}: the dataset {name!r} is damaged; {CURE}") from None
 
 
 def _check(path: Path, arrays: dict[str, np.ndarray], words: dict[str, int]) -> None:

@@ -1,5 +1,6 @@
 """data/download.py against a server on 127.0.0.1 that can resume, and can misbehave."""
 
+import socketserver
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -89,7 +90,11 @@ def server():
 @pytest.fixture
 def sources(monkeypatch, tmp_path):
     """A small collection: an archive that is unpacked flat, one with folders, and a plain file."""
-    files = (Source("http://x/flat.zip", "flat"), Source("http://x/tree.zip", "tree"), Source("http://x/words.txt"))
+    files = (
+        Source("http://x/flat.zip", ("objects.json", "predicates.json", "a*.json")),
+        Source("http://x/tree.zip", ("VG_100K/*.jpg",)),
+        Source("http://x/words.txt"),
+    )
     monkeypatch.setitem(COLLECTIONS, "vrd", Collection(files, tmp_path, "http://the.page/"))
     monkeypatch.setattr(download.time, "sleep", lambda _: None)
 
@@ -131,7 +136,7 @@ def test_a_broken_transfer_is_resumed_at_its_byte(server, sources, tmp_path):
     assert (tmp_path / "words.txt").read_bytes() == FILES["words.txt"]
 
 
-def test_a_later_run_goes_on_with_the_part(server, sources, tmp_path, capsys):
+def test_a_later_run_resumes_the_part(server, sources, tmp_path, capsys):
     server.files = dict(FILES)
     server.cut["words.txt"] = [700] + [0] * download.ATTEMPTS
     assert run(server, tmp_path) == 2
@@ -147,7 +152,7 @@ def test_a_later_run_goes_on_with_the_part(server, sources, tmp_path, capsys):
     assert (tmp_path / "words.txt").read_bytes() == FILES["words.txt"]
 
 
-def test_a_part_of_another_version_is_not_gone_on_with(server, sources, tmp_path):
+def test_a_part_of_another_version_is_not_resumed(server, sources, tmp_path):
     server.files = dict(FILES)
     server.cut["words.txt"] = [700] + [0] * download.ATTEMPTS
     run(server, tmp_path)
@@ -228,25 +233,216 @@ def test_a_damaged_archive_is_removed_and_leaves_no_broken_file(server, sources,
     assert not (tmp_path / "flat.zip").exists()
 
 
+def opened(folder, files, **how):
+    (folder / "x.zip").write_bytes(files if isinstance(files, bytes) else zipped(files))
+    return zipfile.ZipFile(folder / "x.zip")
+
+
 @pytest.mark.parametrize("name", ["../evil.txt", "/etc/evil.txt", "a/../../evil.txt", "..\\evil.txt", "C:\\evil.txt"])
-@pytest.mark.parametrize("flat", [True, False])
-def test_names_that_lead_out_of_the_folder_are_refused(tmp_path, name, flat):
+@pytest.mark.parametrize("patterns", [("*.txt",), ("a/*.txt",)])
+def test_names_that_lead_out_of_the_folder_are_refused(tmp_path, name, patterns):
+    (tmp_path / "out").mkdir()
     with (
-        zipfile.ZipFile(BytesIO(zipped({"fine.txt": b"1", name: b"2"}))) as archive,
+        opened(tmp_path, {"fine.txt": b"1", name: b"2"}) as archive,
         pytest.raises(InputError, match="outside"),
     ):
-        download.unpack(archive, tmp_path, flat)
-    assert not list(tmp_path.iterdir())
+        download.unpack(archive, tmp_path / "out", patterns)
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_links_in_an_archive_are_refused(tmp_path):
-    link = zipfile.ZipInfo("link")
+    link = zipfile.ZipInfo("link.txt")
     link.external_attr = 0o120777 << 16
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(link, "/etc/passwd")
-    with zipfile.ZipFile(buffer) as archive, pytest.raises(InputError, match="outside"):
-        download.unpack(archive, tmp_path, False)
+    with opened(tmp_path, buffer.getvalue()) as archive, pytest.raises(InputError, match="outside"):
+        download.unpack(archive, tmp_path, ("*.txt",))
+
+
+def test_only_what_is_expected_is_unpacked_never_code(server, tmp_path, monkeypatch, capsys):
+    """An archive of images once replaced a module of the project, which then ran."""
+    code = {
+        "splits.py": b"evil",
+        "VG_100K_2/__init__.py": b"evil",
+        "x/VG_100K/2.jpg": b"",
+        "VG_100K_2/.jpg.pth": b"evil",
+    }
+    server.files = {
+        "images.zip": zipped({"VG_100K_2/1.jpg": b"pixels", **code}),
+        "images2.zip": zipped({"VG_100K/3.jpg": b"pixels", "VG_100K/../VG_100K/4.jpg": b"evil"}),
+    }
+    (tmp_path / "splits.py").write_text("good")
+    arguments = ["vg-images", "--base_url", server.url, "--output", str(tmp_path)]
+    assert main(arguments) == 2  # of the second, whose name leads back
+    assert "outside" in capsys.readouterr().err
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert found == [".images.zip.done", "VG_100K_2/1.jpg", "images2.zip", "splits.py"]
+    assert (tmp_path / "splits.py").read_text() == "good"
+
+
+def test_an_archive_without_the_files_it_should_have(server, sources, tmp_path, capsys):
+    server.files = FILES | {"flat.zip": zipped({"readme.txt": b"hello"})}
+    assert run(server, tmp_path) == 2
+    assert "holds none of the files it should (objects.json, predicates.json" in capsys.readouterr().err
+
+
+def damaged(method):
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("a1.json", b"[1, 2, 3]")
+        archive.writestr("a2.json", b"[1, 2, 3]" * 1000)
+    data = bytearray(buffer.getvalue())
+    place = data.rindex(b"a2.json", 0, data.index(b"PK\x01\x02")) + len("a2.json")
+    for byte in range(place + 4, place + 24):
+        data[byte] ^= 255
+    return bytes(data)
+
+
+def named_wrongly():
+    data = zipped({"ä.json": b"[1]", "objects.json": b"[1]"})
+    return data.replace("ä".encode(), b"\xff\xfe")
+
+
+def encrypted():
+    data = bytearray(zipped({"objects.json": b"[1]"}))
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(data)
+
+
+def unknown_method():
+    data = bytearray(zipped({"objects.json": b"[1]"}))
+    data[8], data[data.index(b"PK\x01\x02") + 10] = 77, 77
+    return bytes(data)
+
+
+def bomb():
+    return zipped({"objects.json": bytes(300 << 20)})
+
+
+def overlapping():
+    """A thousand entries over the same bytes of the archive."""
+    data = zipped({"a0.json": bytes(2 << 20)})
+    directory = data.index(b"PK\x01\x02")
+    end = data.index(b"PK\x05\x06")
+    entry = data[directory:end]
+    entries = b"".join(entry.replace(b"a0.json", f"a{n:x}.json"[:7].encode().ljust(7, b"n")) for n in range(1000))
+    tail = bytearray(data[end:])
+    tail[8:10] = tail[10:12] = (1000).to_bytes(2, "little")
+    tail[12:16] = len(entries).to_bytes(4, "little")
+    return data[:directory] + entries + bytes(tail)
+
+
+BAD_ARCHIVES = {
+    "deflate": (lambda: damaged(zipfile.ZIP_DEFLATED), "not a whole zip archive"),
+    "bzip2": (lambda: damaged(zipfile.ZIP_BZIP2), "not a whole zip archive"),
+    "lzma": (lambda: damaged(zipfile.ZIP_LZMA), "not a whole zip archive"),
+    "a name that is not UTF-8": (named_wrongly, "not a whole zip archive"),
+    "encrypted": (encrypted, "is encrypted"),
+    "an unknown method": (unknown_method, "not a whole zip archive"),
+    "a bomb": (bomb, "would unpack to 314,572,800 bytes"),
+    "cut off": (lambda: FILES["flat.zip"][:-30], "not a whole zip archive"),
+    "empty": (lambda: b"", "not a whole zip archive"),
+    "nothing inside": (lambda: zipped({}), "holds none of the files it should"),
+    "a long name": (lambda: zipped({"a" * 60_000 + ".json": b"[1]"}), None),
+    "entries that overlap": (overlapping, ""),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARCHIVES)
+def test_a_bad_archive_is_refused_in_one_line_and_leaves_nothing(server, sources, tmp_path, capsys, case):
+    make, message = BAD_ARCHIVES[case]
+    server.files = FILES | {"flat.zip": make()}
+    status = run(server, tmp_path)
+    error = capsys.readouterr().err
+    if message is None:
+        assert (status, error) == (0, "")
+        return
+    assert status == 2
+    assert message in error
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.rglob("*") if path.name != "flat.zip"] == []
+
+
+def test_a_mark_that_is_no_text_is_no_mark(server, sources, tmp_path):
+    server.files = dict(FILES)
+    for mark in (b"\xff\xfe\0", b"", b"http://x/\n\0\n", b"http://x\n" + b"a" * 5000):
+        (tmp_path / ".flat.zip.done").write_bytes(mark)
+        (tmp_path / "objects.json").unlink(missing_ok=True)
+        assert run(server, tmp_path) == 0
+        assert (tmp_path / "objects.json").read_bytes() == b"[1]"
+
+
+def test_a_file_of_the_right_size_and_other_contents_is_unpacked_again(server, sources, tmp_path):
+    server.files = dict(FILES)
+    (tmp_path / "objects.json").write_bytes(b"[2]")
+    assert run(server, tmp_path) == 0
+    assert (tmp_path / "objects.json").read_bytes() == b"[1]"
+
+
+# A server that lies ------------------------------------------------------------------------------
+
+ANSWERS = {
+    "no HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n", "no connection"),
+    "nothing": (b"", "no connection"),
+    "a status that is no number": (b"HTTP/1.1 abc OK\r\n\r\n", "no connection"),
+    "a status line with control characters": (b"HTTP/1.1 404 \x1b[2Jgone\x07\r\n\r\n", "the server answers 404 ?"),
+    "a status without a body": (b"HTTP/1.1 204 No Content\r\n\r\n", "the server answers 204 No Content"),
+    "a length of 5 000 digits": (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nx", ""),
+    "a length of petabytes": (b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999999\r\n\r\nx", "announces 999,999"),
+    "a length that is no number": (b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\n", None),
+    "too many headers": (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", "no connection"),
+    "a header line without end": (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", "no connection"),
+    "a redirect to a file": (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", "the server"),
+    "a redirect to FTP": (b"HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1/x\r\n\r\n", "makes no sense"),
+    "a redirect to no address": (b"HTTP/1.1 302 Found\r\nLocation: http://[x/\r\n\r\n", "makes no sense"),
+    "a redirect to a port that is none": (b"HTTP/1.1 302 Found\r\nLocation: http://a:b/\r\n\r\n", ""),
+    "a redirect to itself": (b"HTTP/1.1 302 Found\r\nLocation: /words.txt\r\n\r\n", "the server answers 302"),
+    "a web page": (b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=x\r\n\r\n<html>", "a web page, not the file"),
+    "packed": (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nx", "packed in a way that was not asked for"),
+    "pieces that are none": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nhello", ""),
+    "a part that was not asked for": (b"HTTP/1.1 206 OK\r\nContent-Range: bytes 7-9/10\r\n\r\nabc", "another byte"),
+    "a version that cannot be sent back": (
+        b"HTTP/1.1 200 OK\r\nETag: \xff\x00\r\nContent-Length: 9\r\n\r\nx",
+        "broke off",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_a_server_that_answers_nonsense(tmp_path, monkeypatch, capsys, case):
+    answer, message = ANSWERS[case]
+    monkeypatch.setitem(COLLECTIONS, "vrd", Collection((Source("http://x/words.txt"),), tmp_path, "http://the.page/"))
+    monkeypatch.setattr(download.time, "sleep", lambda _: None)
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(1 << 16)
+            self.request.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        status = main(["vrd", "--base_url", url, "--output", str(tmp_path)])
+        server.shutdown()
+    error = capsys.readouterr().err
+    if message is None:
+        assert status == 0
+        return
+    assert status == 2
+    assert message in error
+    assert error.count("\n") == 1
+    assert error.rstrip("\n").isprintable()
+    assert {path.name for path in tmp_path.iterdir()} <= {"words.txt.part", "words.txt.part.version"}
+
+
+def test_a_file_that_does_not_end(server, sources, tmp_path, monkeypatch, capsys):
+    server.files = FILES | {"words.txt": b"x" * 5000}
+    monkeypatch.setattr(download, "MOST_BYTES", 1000)
+    monkeypatch.setattr(download, "BLOCK", 100)
+    assert run(server, tmp_path) == 2
+    assert "announces 5,000 bytes, more than any file" in capsys.readouterr().err
 
 
 def test_no_server_at_all(sources, tmp_path, capsys):
