@@ -295,6 +295,8 @@ class SemanticActionGraph:
             raise InputError(f"{path}: has format {file.format!r}, this version reads {FORMAT!r}; {CURE}")
         sizes = {"entities": file.entities, "attributes": file.attributes, "predicates": file.predicates}
         for kind, names in sizes.items():
+            if any(not _is_text(name) for name in names):
+                raise InputError(f"{path}: {kind} has a name that is not text (a lone surrogate); {CURE}")
             if len(set(names)) != len(names):
                 raise InputError(f"{path}: {kind} has a name twice; {CURE}")
         c, a, p = map(len, sizes.values())
@@ -310,6 +312,14 @@ class SemanticActionGraph:
             file.annotation_predicates,
             file.made_in,
         )
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _look_up(indices: Mapping[str, int], name: str, exact: bool, aliases: Mapping[str, str]) -> int:

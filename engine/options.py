@@ -263,7 +263,10 @@ def _words(value: Any) -> str:
 
 
 def parse(argv: Sequence[str] | None = None) -> Options:
-    """The options of a command line: what is given, else what the preset sets, else the default."""
+    """The options of a command line: what is given, else what the preset sets, else the default.
+
+    Raises InputError for a value out of bounds, or options that do not go together.
+    """
     parser = make_parser()
     given = vars(parser.parse_args(argv))
     for name, about in flags_of(Options):
@@ -276,15 +279,15 @@ def parse(argv: Sequence[str] | None = None) -> Options:
     if not (options.train or options.test or options.predict):
         parser.error("say what to do: --train, --test or --predict")
     if wrong := complaint(vars(options)):
-        parser.error(wrong)
+        raise InputError(wrong)
     if options.frontier == "best_first" and not (options.use_box_geometry and options.use_pair_context):
-        parser.error("--frontier best_first chooses pairs by --use_box_geometry and --use_pair_context: add them")
+        raise InputError("--frontier best_first chooses pairs by --use_box_geometry and --use_pair_context: add them")
     if options.use_memory and options.frontier != "best_first":
-        parser.error("--use_memory needs --frontier best_first")
+        raise InputError("--use_memory needs --frontier best_first")
     # shares of slots are whole numbers, so the memory may hold less than its capacity
     most = options.replay_buffer_capacity - MOST_SLOTS * options.batch_size
     if options.replay_buffer_minimum_number_samples > most:
-        parser.error(
+        raise InputError(
             f"--replay_buffer_minimum_number_samples must be less than --replay_buffer_capacity by {MOST_SLOTS} "
             "batches, or training never begins"
         )

@@ -75,7 +75,9 @@ class SceneOptions:
     use_ambiguity_aware_mining: bool = flag(True, "choose among a box's likely categories")
     use_exact_match: bool = flag(False, "names must be equal; else alias groups count")
     object_detection_threshold: float = flag(0.005, "least confidence of a detected box")
-    maximum_num_entities_per_image: int = flag(500, "most boxes of an image", least=1, most=MOST_BOXES)
+    maximum_num_entities_per_image: int = flag(
+        500, "most boxes of an image that are walked over", least=1, most=MOST_BOXES
+    )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 from boxes import from_xywh, iou
 from boxes import neighbours as neighbour_matrix
 from files.detections import Detections, DetectionsFile, Selected, select
-from files.options import SceneOptions
+from files.options import MOST_BOXES, SceneOptions
 from files.splits import ImageRecord
 from scenes.class_map import ClassMap, map_classes
 from semantic_graph import SemanticActionGraph, fold_name
@@ -48,16 +48,18 @@ class Instances:
     candidate_scores: np.ndarray
 
 
-def annotated_instances(record: ImageRecord, graph: SemanticActionGraph, exact: bool = False) -> Instances:
-    """Every annotated object of a known category, with confidence 1."""
+def annotated_instances(
+    record: ImageRecord, graph: SemanticActionGraph, exact: bool = False, most: int = MOST_BOXES
+) -> Instances:
+    """The annotated objects of known categories, the first `most` of them, with confidence 1."""
     objects = record.labels.objects
     categories = np.array([graph.entity_index(o.name, exact) for o in objects], dtype=np.int32).reshape(-1)
     xywh = np.array([(o.x, o.y, o.w, o.h) for o in objects], dtype=np.float64).reshape(-1, 4)
-    known = categories >= 0
+    known = np.flatnonzero(categories >= 0)[:most]
     return Instances(
         boxes=from_xywh(xywh[known]).astype(np.float32),
         candidates=categories[known, None],
-        candidate_scores=np.ones((int(known.sum()), 1), dtype=np.float32),
+        candidate_scores=np.ones((len(known), 1), dtype=np.float32),
     )
 
 
@@ -183,7 +185,8 @@ class SceneSet(Sequence):
         record = self.records[index]
         if self.detected is not None:
             return self.detected(record.image_name)
-        return annotated_instances(record, self.graph, self.options.use_exact_match)
+        most = self.options.maximum_num_entities_per_image
+        return annotated_instances(record, self.graph, self.options.use_exact_match, most)
 
     def labels(self, index: int) -> list[list[dict[str, str | bool]]] | None:
         """The detector's own words for the boxes of image `index`, see `DetectedInstances.labels`; None: none."""
