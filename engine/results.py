@@ -11,6 +11,7 @@ from engine.walk import Findings
 from evaluation import ground_truth_arrays, task_counts, task_figures
 from files.predictions import Phrases, PhrasesOfImages
 from files.scene_graphs import Graph, graph_from_record
+from metrics.figures import Counts
 from scenes.scene import SceneSet
 
 DECIMALS = 3  # of a pixel, in boxes that are written; scores are those of the written boxes
@@ -30,10 +31,23 @@ def score(
     seen: `train_triplets` of the training split; adds zero-shot. ns: how many predictions of an image count. resamples:
     of the images, for 95 % intervals; 0: none.
     """
+    counts, vocabulary = counts_of(found, scenes, images, seen, protocol, ns)
+    return task_figures(counts, vocabulary, resamples)
+
+
+def counts_of(
+    found: Findings,
+    scenes: SceneSet,
+    images: Sequence[int],
+    seen: set[tuple[str, ...]] | None = None,
+    protocol: str = "vrd",
+    ns: Sequence[int] | None = None,
+) -> tuple[dict[str, Counts], dict[str, int]]:
+    """As `score`, before it is summed up: what can be compared image by image; and the numbers of the words."""
     records = (scenes.records[int(image)] for image in images)
     truth = ground_truth_arrays(records, seen, scenes.graph.predicates if protocol == "sgg" else ())
     predicted = _phrases(found, scenes, images, truth.vocabulary)
-    return task_figures(task_counts(predicted, truth, protocol, ns), truth.vocabulary, resamples)
+    return task_counts(predicted, truth, protocol, ns), truth.vocabulary
 
 
 def _phrases(found: Findings, scenes: SceneSet, images: Sequence[int], vocabulary: dict[str, int]) -> PhrasesOfImages:
