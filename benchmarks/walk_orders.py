@@ -25,6 +25,7 @@ network costs in multiply-adds and in seconds.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import subprocess
 import sys
 import time
@@ -43,7 +44,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from boxes import iou
-from engine.options import MODEL_FLAGS, parse
+from engine.options import parse
 from engine.parts import Parts, make_agent, make_parts, open_detections, open_scenes, read_agent, trained_network
 from engine.results import counts_of
 from engine.walk import Findings, best, walk
@@ -55,6 +56,7 @@ from metrics.figures import Counts, difference, figures
 from scenes.scene import SceneSet
 from vrl_model import Agent, Judgement
 
+BINS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # of chances, for the calibration
 CURVE = (1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 40, 56, 80)
 DAMPED = 0.1  # of a score, where a more confident triplet has said it
 Order = Callable[[np.ndarray], np.ndarray]
@@ -67,12 +69,17 @@ class Ordered:
         self.agent, self.order = agent, order or agent.promise
         self.looks = self.judged = 0
         self.look_seconds = self.judge_seconds = 0.0
+        self.calls: list[np.ndarray] = []  # how likely something new was, and whether there was something
 
     def __call__(self, states: np.ndarray) -> Judgement:
         started = time.perf_counter()
         judgement = self.agent(states)
         self.look_seconds += time.perf_counter() - started
         self.looks += len(states)
+        low, high = self.agent.network.rewards[2]
+        chance = (judgement.q.entity[:, 0].numpy() - low) / (high - low)
+        found = states["predicates_right"].any(axis=1)
+        self.calls.append(np.stack([chance * states["certainty"], found]))
         return judgement
 
     def promise(self, candidates: np.ndarray) -> np.ndarray:
@@ -168,8 +175,10 @@ class Run:
         saved = read_agent(path)
         argv = ["--test", "--checkpoint", str(path), "--graph", str(run / "graph.pickle"), "--output_dir", str(run)]
         argv += ["--test_data", options.test_data, "--train_data", options.train_data]
-        flags = {key: saved["arguments"][key] for key in MODEL_FLAGS if key in saved["arguments"]}
-        self.parts: Parts = make_parts(parse(argv, flags), torch.device("cpu"), saved)
+        agent = parse(argv).of_agent(saved["options"], path, {})
+        self.parts: Parts = make_parts(agent, torch.device("cpu"), saved)
+        every = {"predicates_per_pair": len(self.parts.graph.predicates), "attributes_per_step": 1}
+        self.rules = dataclasses.replace(agent, **every)
         self.network = trained_network(self.parts, saved)
         if not self.network.options.best_first:
             raise InputError(f"{path}: was trained with --frontier breadth_first; the orders are those of best_first")
@@ -180,8 +189,8 @@ class Run:
         """Look at every pair, or stop by itself; every predicate of every pair is kept."""
         policy = Ordered(self.agent(), order)
         found = walk(
-            policy, self.scenes, self.parts.rules, self.scenes.images, 128, len(self.parts.graph.predicates), 0,
-            maximum_choices=0, progress=name, may_stop=may_stop, most=sys.maxsize,
+            policy, self.scenes, self.rules, self.scenes.images, 128, maximum_choices=0, progress=name,
+            may_stop=may_stop, most=sys.maxsize,
         )  # fmt: skip
         return found, policy
 
@@ -194,14 +203,13 @@ class Run:
         return sum(layer.weight.numel() for layer in layers if isinstance(layer, torch.nn.Linear))
 
 
-def train_supervised(run: Path, output: Path, train_data: str) -> None:
+def train_supervised(agent: Parts, output: Path, train_data: str) -> None:
     """The agent's flags without memory and with all labels: main.py --train."""
-    saved = read_agent(run / "best.pt")["arguments"]
-    flags = ["--preset", "best", "--no-use_memory", "--no-new_phrases_only", "--graph", str(run / "graph.pickle")]
+    flags = ["--preset", "best", "--no-use_memory", "--no-new_phrases_only", "--graph", agent.arguments.graph]
     flags += ["--train_data", train_data, "--validation_data", train_data.replace("train_data", "validation_data")]
-    for name in ("entity_vectors", "category_vectors", "image_embedding_model_type", "num_members", "seed"):
-        if saved.get(name) is not None:
-            flags += [f"--{name}", str(saved[name])]
+    for name in ("entity_vectors", "learned_category_vectors", "image_embedding_model_type", "num_members", "seed"):
+        if getattr(agent.arguments, name) is not None:
+            flags += [f"--{name}", str(getattr(agent.arguments, name))]
     command = [
         sys.executable,
         str(Path(__file__).resolve().parents[1] / "main.py"),
@@ -227,6 +235,19 @@ def recall(counts: Counts) -> str:
     return " / ".join(f"{values[n]:.1f}" for n in ("50", "100"))
 
 
+def calibration(policy: Ordered) -> list[list[str]]:
+    """Pairs by the chance that the candidate network gives them: how many, the mean chance, the share that paid."""
+    chance, found = np.concatenate(policy.calls, axis=1)
+    bins = np.clip(np.digitize(chance, BINS) - 1, 0, len(BINS) - 2)
+    rows = [["chance", "pairs", "expected", "found"]]
+    for i in range(len(BINS) - 1):
+        here = bins == i
+        if here.any():
+            means = f"{chance[here].mean():.3f}", f"{found[here].mean():.3f}"
+            rows.append([f"{BINS[i]:g} to {BINS[i + 1]:g}", str(here.sum()), *means])
+    return [*rows, ["all", str(len(chance)), f"{chance.mean():.3f}", f"{found.mean():.3f}"]]
+
+
 def draw(curves: dict[str, list[float]], whole: dict[str, float], path: Path) -> None:
     """R@50 against pairs looked at."""
     figure, axes = pyplot.subplots(figsize=(6.5, 4))
@@ -235,6 +256,7 @@ def draw(curves: dict[str, list[float]], whole: dict[str, float], path: Path) ->
     axes.axhline(max(whole.values()), color="0.8", linewidth=1)
     axes.set(xscale="log", xlabel="pairs looked at in an image", ylabel="relationship R@50, per cent")
     axes.set_xticks(CURVE[::2], [str(t) for t in CURVE[::2]])
+    axes.minorticks_off()
     axes.legend(frameon=False)
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=150, bbox_inches="tight")
@@ -274,7 +296,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.supervised:
         other = Path(options.supervised)
         if not (other / "best.pt").exists():
-            train_supervised(Path(options.run), other, options.train_data)
+            train_supervised(agent_run.parts, other, options.train_data)
         if not (other / "graph.pickle").exists():
             agent_run.parts.graph.save(other / "graph.pickle")
         control = Run(other, options)
@@ -286,6 +308,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for name in list(systems)[1:]:
         first = systems["agent, every pair"]["relationship"]
         print(f"agent, every pair, less {name}: {interval(first, systems[name]['relationship'])}")
+    calibrated = calibration(cost)
     look, judge = agent_run.multiply_adds(), agent_run.network.candidate.multiply_adds
     results = {
         "pairs": pairs,
@@ -293,6 +316,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "budgets": {n: [figures(c)["recall"] for c in counts] for n, counts in budgets.items()},
         "curve": {"pairs": CURVE, **curves},
         "systems": {n: {k: figures(c, 1000) for k, c in counts.items()} for n, counts in systems.items()},
+        "calibration": calibrated,
         "multiply_adds": {"look": look, "candidate": judge, "candidates_judged": cost.judged},
         "seconds": {"looks": cost.look_seconds, "candidates": cost.judge_seconds},
     }
@@ -303,6 +327,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "multiply-adds. On this machine "
         f"{cost.judge_seconds:.1f} s beside {cost.look_seconds:.1f} s of looks without pixels."
     )
+    print("\nIs a chance what it says? Pairs by the chance of something new\n" + text_table(calibrated))
     output.mkdir(parents=True, exist_ok=True)
     draw(curves, {name: figures(c["relationship"])["recall"]["50"] for name, c in whole.items()}, output / "orders.png")
     write_json(output / "orders.json", results, indent=2)
