@@ -16,7 +16,9 @@ message_passing: objects and pairs send each other messages (Xu et al., CVPR 201
 None of them walks: each looks at all pairs of an image. A triplet's score is the predicate's probability times the
 confidences of its two objects. Each is tested on detected boxes (--detections), on annotated boxes ("given boxes"), and
 asked for the predicate of every annotated pair ("predicate"). What it says is written as predictions.json,
-given_predictions.json and predicate_predictions.json: evaluation.py scores and compares them by both protocols.
+given_predictions.json and predicate_predictions.json: evaluation.py scores and compares them by both protocols. Without
+--detections predictions.json is about annotated boxes, as main.py writes it. With --images_dir the networks see the
+pixels too.
 
 --agent FOLDER ... adds a row for the agent (what `main.py --test` wrote, one folder a seed) and how far it is above
 each baseline, with a paired 95 % interval over images. Rows are means over seeds.
@@ -50,12 +52,15 @@ from benchmarks.pairs import all_pairs, annotated_rows, damped, labels, predicti
 from boxes import iou
 from engine.parts import entity_vectors, open_detections
 from evaluation import GroundTruth, ground_truth_arrays, task_counts, train_triplets
+from files.images import find_image
 from files.io import InputError, reports_input_errors, write_json
 from files.options import SceneOptions
 from files.predictions import PhrasesOfImages, prediction_scenes, read_predictions
 from files.splits import Split
 from metrics.figures import RESAMPLES, Counts, difference, figures
 from metrics.sgg import one_predicate_a_pair
+from scenes.feature_cache import FeatureCache, compute_features
+from scenes.features import build_embedding
 from scenes.scene import DetectedInstances, SceneSet
 from semantic_graph import SemanticActionGraph
 
@@ -73,7 +78,8 @@ class World:
     pairs: np.ndarray
     right: np.ndarray  # (n, P) bool, the labels
     tested: dict[str, np.ndarray]
-    annotated: np.ndarray  # rows of the pairs of annotated boxes that are annotated
+    given: str  # the file of the annotated boxes
+    annotated: np.ndarray  # those rows of its pairs that are annotated
 
 
 def frequencies(world: World, overlap: bool) -> Callable[[np.ndarray], np.ndarray]:
@@ -119,7 +125,7 @@ def learned(method: str, world: World, options: argparse.Namespace, encoders: di
     training = Training(passes=options.passes, mixed_precision=options.mixed_precision, seed=seed)
     network = train(network, encoders["train"], world.pairs, world.right, world.graph, training)
     print(f"{method}, seed {seed}: learned in {time.perf_counter() - start:.0f} s", flush=True)
-    return lambda file, pairs: probabilities(network, encoders[file or "detected"], pairs, num_predicates)
+    return lambda file, pairs: probabilities(network, encoders[file], pairs, num_predicates)
 
 
 def write_predictions(
@@ -129,7 +135,7 @@ def write_predictions(
     for file, pairs in world.tested.items():
         chance = probability(file, pairs)
         score = chance * pairs["confidence"][:, None]
-        if file == "given":
+        if file == world.given:
             rows = world.annotated
             of_pairs = predictions(pairs[rows], score[rows], world.records, world.graph, own_choice=True)
             write_json(folder / FILES["predicate"], of_pairs)
@@ -208,32 +214,49 @@ def differences(agent: dict[str, Counts], rows: dict[str, dict[str, Counts]]) ->
     return lines, numbers
 
 
-def make_world(options: argparse.Namespace) -> tuple[World, dict[str, SceneSet]]:
-    """Read graph, splits and detections."""
+def make_world(options: argparse.Namespace) -> tuple[World, dict[str, Encoder]]:
+    """Read graph, splits, detections and pixels; of "train" and of each file of FILES what the networks see."""
     graph = SemanticActionGraph.load(options.graph)
     records = Split(options.test_data)
-    scenes = {"train": SceneSet(Split(options.train_data), graph), "given": SceneSet(records, graph)}
+    scenes = {"train": SceneSet(Split(options.train_data), graph), "": SceneSet(records, graph)}
     if options.detections:
         chosen = SceneOptions(
             object_detection_threshold=options.object_detection_threshold, use_ambiguity_aware_mining=False
         )
         detected = DetectedInstances(open_detections(options.detections, graph), graph, chosen)
-        scenes["detected"] = SceneSet(records, graph, detected)
-    pairs = all_pairs(scenes["train"])
-    right = labels(pairs, scenes["train"], len(graph.predicates))
+        scenes |= {"given": scenes[""], "": SceneSet(records, graph, detected)}
+    encoders = {name: make_encoder(part, options) for name, part in scenes.items()}
+    pairs = {name: all_pairs(part) for name, part in scenes.items()}
+    right = labels(pairs["train"], scenes["train"], len(graph.predicates))
     if not right.any():
         raise InputError(f"{options.train_data}: has no relationship of the graph's words to learn from; check --graph")
-    tested = {"given": all_pairs(scenes["given"])}
-    if options.detections:
-        tested[""] = all_pairs(scenes["detected"])
-    return World(graph, records, pairs, right, tested, annotated_rows(tested["given"], scenes["given"])), scenes
+    given = "given" if options.detections else ""
+    rows = annotated_rows(pairs[given], scenes[given])
+    return World(graph, records, pairs.pop("train"), right, pairs, given, rows), encoders
+
+
+def make_encoder(scenes: SceneSet, options: argparse.Namespace) -> Encoder:
+    """What the networks see of the pairs of `scenes`: with --images_dir also the pixels, of which no image may lack."""
+    if not options.images_dir:
+        return Encoder()
+    embedding = build_embedding(options.image_embedding_model_type)
+    names = [record.image_name for record in scenes.records]
+    items = [
+        (name, find_image(options.images_dir, name), scenes.instances(number).boxes)
+        for number, name in enumerate(names)
+    ]
+    folder = Path(options.output_dir) / "feature_cache"
+    skipped = compute_features(embedding, items, folder, num_workers=2).skipped
+    if skipped:
+        raise InputError(next(iter(skipped.values())))
+    cache = FeatureCache(embedding, items, folder)
+    return Encoder(lambda number: cache[names[number]], embedding.dimension)
 
 
 def run(options: argparse.Namespace) -> None:
     """Make what is not there yet, score everything, print and write the tables."""
     output = Path(options.output_dir)
-    world, scenes = make_world(options)
-    encoders = {name: Encoder() for name in scenes}
+    world, encoders = make_world(options)
     folders: dict[str, list[Path]] = {}
     for seed in options.seeds:
         networks: dict[str, Callable[[str, np.ndarray], np.ndarray]] = {}
@@ -290,7 +313,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--graph", default="graph.pickle", help="its words are predicted; made by create_graph.py")
     parser.add_argument("--train_data", default="data/data_samples/train_data.json", help="the split to learn from")
     parser.add_argument("--test_data", default="data/data_samples/test_data.json", help="the split to score against")
-    parser.add_argument("--detections", metavar="FILE", help="detected boxes of the test images")
+    parser.add_argument("--detections", metavar="FILE", help="detected boxes of the test images; else annotated ones")
+    parser.add_argument("--images_dir", help="where the images are; left out, no pixels are seen")
+    parser.add_argument(
+        "--image_embedding_model_type",
+        choices=("resnet", "vgg", "densenet", "efficientnet_lite0"),
+        default="efficientnet_lite0",
+        help="features of the images",
+    )
     parser.add_argument("--object_detection_threshold", type=float, default=0.005, help="least confidence of a box")
     parser.add_argument("--entity_vectors", metavar="FILE", help=".npy, a row for each category; else they are learned")
     parser.add_argument(

@@ -123,6 +123,15 @@ class RunOptions:
     policy: tuple[str, ...] = flag(
         ("agent",), "who walks in --test", choices=("agent", "frequency", "random"), group="test"
     )
+    task: str | None = flag(
+        None,
+        "score --test as scene graph generation: boxes and categories given, boxes given, or nothing",
+        choices=("predcls", "sgcls", "sgdet"),
+        group="test",
+    )
+    recall_at: tuple[int, ...] = flag(
+        (), "predictions of an image that count (50 100; with --task 20 50 100)", least=1, metavar="K", group="test"
+    )
 
     recursive: bool = flag(False, "also the folders below a folder", group="photos")
     format: tuple[str, ...] = flag(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from drawing.predicates import draw_predicates
 from engine import distributed as ranks
 from engine.baselines import FrequencyPolicy, RandomPolicy, occurrences
 from engine.parts import Parts, find_checkpoint, make_agent, open_scenes, trained_network
 from engine.proposals import detections_of_split
 from engine.results import graphs, score
+from engine.task_boxes import boxes_of_task, options_of_task
 from engine.walk import BEST, Findings, Policy, best, merge, own_choices, walk_over
 from evaluation import format_table, train_triplets
 from files.io import InputError, text_table, write_json
@@ -32,6 +36,10 @@ TITLES = {
     "zero_shot_phrase": "zero-shot phrase",
     "zero_shot_predicate": "zero-shot predicate, k = 1",
     "zero_shot_attribute": "zero-shot attribute",
+    "graph_constraint": "with graph constraint",
+    "no_graph_constraint": "without graph constraint",
+    "zero_shot_graph_constraint": "zero-shot, with",
+    "zero_shot_no_graph_constraint": "zero-shot, without",
 }
 
 
@@ -39,8 +47,11 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
     """Score every policy of --policy; write results.json, predictions.json and image_states.pickle of the first.
 
     With boxes of a detector every policy also walks over the annotated ones, for predicate detection; what it says
-    about annotated pairs is predicate_predictions.json. saved: the agent's checkpoint, where the agent is tested.
+    about annotated pairs is predicate_predictions.json. With --task the walk is scored by the protocol of scene graph
+    generation. saved: the agent's checkpoint, where the agent is tested.
     """
+    if parts.arguments.task:
+        parts = dataclasses.replace(parts, arguments=options_of_task(parts.arguments, len(parts.graph.predicates)))
     arguments, output = parts.arguments, Path(parts.arguments.output_dir)
     network = trained_network(parts, saved) if "agent" in arguments.policy else None
     records = Split(arguments.test_data)
@@ -53,9 +64,14 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
             f"{arguments.train_data}: no such file; --policy frequency counts its pairs: check --train_data"
         )
     seen = train_triplets(training_records) if training_records is not None else None
-    detections = detections_of_split(parts, arguments.test_data, arguments.detections, "test")
+    if arguments.task:
+        detections = boxes_of_task(parts, arguments.task)
+    else:
+        detections = detections_of_split(parts, arguments.test_data, arguments.detections, "test")
     truth = open_scenes(parts, records)
     walked = open_scenes(parts, records, detections) if detections is not None else truth
+    ns = arguments.recall_at or None
+    most = max((BEST, *arguments.recall_at))
 
     def policy(name: str, scenes: SceneSet) -> Policy:
         if name == "agent":
@@ -66,16 +82,21 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
 
     tasks: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(arguments.policy):
-        every = sys.maxsize if detections is None else BEST  # annotated pairs may be among the least likely ones
-        found = walk_over(parts, policy(name, walked), walked, f"{name} walks", every)
+        # Annotated pairs, of which predicate detection asks, may be among the least likely ones.
+        every = sys.maxsize if detections is None and not arguments.task else most
+        found = walk_over(parts, policy(name, walked), walked, f"{name} walks", every, most=most)
         on_truth = found
-        if detections is not None or parts.arguments.frontier == "best_first":
+        if not arguments.task and (detections is not None or arguments.frontier == "best_first"):
             on_truth = walk_over(parts, policy(name, truth), truth, f"{name}, given boxes", sys.maxsize, may_stop=False)
         if ranks.rank():
             continue
-        merged = best(merge(found))
-        merged_truth = annotated_pairs(own_choices(merge(on_truth)), truth)
-        tasks[name] = all_scores(merged, walked, merged_truth, truth, seen)
+        merged = best(merge(found), most)
+        if arguments.task:
+            images = range(len(walked))
+            tasks[name] = score(merged, walked, images, seen, "sgg", ns, RESAMPLES)
+        else:
+            merged_truth = annotated_pairs(own_choices(merge(on_truth)), truth)
+            tasks[name] = all_scores(merged, walked, merged_truth, truth, seen, ns)
         if len(tasks) == 1:
             visited, pairs = steps_and_pairs(merged, walked)
             _write_findings(merged, walked, output, "predictions.json", "image_states.pickle")
@@ -86,6 +107,8 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
     first = next(iter(tasks))
     about = {
         "policy": first,
+        "task": arguments.task,
+        "protocol": "sgg" if arguments.task else "vrd",
         "checkpoint": str(find_checkpoint(arguments)) if network is not None else None,
         "boxes": str(detections.path) if detections is not None else "annotated",
         "predicates_per_pair": arguments.predicates_per_pair,
@@ -96,6 +119,7 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
         "pairs_visited": visited,
     }
     write_json(output / "results.json", {**about, **tasks[first], "policies": tasks}, indent=2)
+    draw_predicates(tasks[first]["predicates"], output / "predicates.png")
     print(report(about, tasks, output))
 
 
@@ -105,18 +129,19 @@ def all_scores(
     on_truth: Findings,
     truth: SceneSet,
     seen: set[tuple[str, ...]] | None,
+    ns: Sequence[int] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Every task of results.json. on_truth: what was said about annotated pairs, of the scenes `truth`."""
     images = np.arange(len(scenes))
-    tasks = score(found, scenes, images, seen, resamples=RESAMPLES)
+    tasks = score(found, scenes, images, seen, ns=ns, resamples=RESAMPLES)
     if tasks["relationship"]["total"]:
-        own = score(own_choices(found), scenes, images, resamples=RESAMPLES)
+        own = score(own_choices(found), scenes, images, ns=ns, resamples=RESAMPLES)
         tasks["relationship_k1"] = own["relationship"]
-        given = score(on_truth, truth, images, seen, resamples=RESAMPLES)
+        given = score(on_truth, truth, images, seen, ns=ns, resamples=RESAMPLES)
         tasks["predicate"] = given["relationship"]
         if seen is not None:
             tasks["zero_shot_predicate"] = given["zero_shot_relationship"]
-    return {title: tasks[title] for title in TITLES if title in tasks}
+    return {title: tasks[title] for title in (*TITLES, "predicates") if title in tasks}
 
 
 def report(about: dict[str, Any], tasks: dict[str, dict[str, Any]], output: Path) -> str:
@@ -126,7 +151,7 @@ def report(about: dict[str, Any], tasks: dict[str, dict[str, Any]], output: Path
     lines = [
         f"{first}{' of ' + about['checkpoint'] if about['checkpoint'] else ''} on {about['images']} images, {boxes}, "
         f"{'one predicate' if k == 1 else f'up to {k} predicates'} a pair; per cent:",
-        format_table({TITLES[task]: scores for task, scores in tasks[first].items()}),
+        format_table({TITLES[task]: scores for task, scores in tasks[first].items() if task in TITLES}),
     ]
     if len(tasks) > 1:
         lines += ["", "Recall of the policies, per cent", comparison(tasks)]
@@ -139,7 +164,7 @@ def report(about: dict[str, Any], tasks: dict[str, dict[str, Any]], output: Path
         lines.append(f"{about['images_skipped']} images were skipped; what is annotated in them counts as missed.")
     lines.append(
         f"Scores: {output / 'results.json'}. What was found: {output / 'predictions.json'}; "
-        f"as graphs: {output / 'image_states.pickle'}."
+        f"as graphs: {output / 'image_states.pickle'}; recall of each predicate: {output / 'predicates.png'}."
     )
     return "\n".join(lines)
 
@@ -180,10 +205,11 @@ def steps_and_pairs(found: Findings, scenes: SceneSet) -> tuple[int, int]:
 
 def comparison(tasks: dict[str, dict[str, Any]]) -> str:
     """Recall of several policies side by side, one row a task that has ground truth."""
-    rows = [["task", *(f"{name} R@{n}" for name in tasks for n in ("50", "100"))]]
-    for task, title in TITLES.items():
-        if next(iter(tasks.values())).get(task, {}).get("total"):
-            rows.append(
-                [title, *(f"{results[task]['recall'][n]:.2f}" for results in tasks.values() for n in ("50", "100"))]
-            )
+    first = next(iter(tasks.values()))
+    shown = [task for task in TITLES if first.get(task, {}).get("total")]
+    if not shown:
+        return "nothing to score"
+    ns = list(first[shown[0]]["recall"])
+    rows = [["task", *(f"{name} R@{n}" for name in tasks for n in ns)]]
+    rows += [[TITLES[task], *(f"{row[task]['recall'][n]:.2f}" for row in tasks.values() for n in ns)] for task in shown]
     return text_table(rows)

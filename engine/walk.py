@@ -127,6 +127,7 @@ def walk_over(
     progress: str | None,
     maximum_choices: int = BEST,
     may_stop: bool = True,
+    most: int = BEST,
 ) -> list[Findings]:
     """A greedy walk over the usable images, divided among the ranks.
 
@@ -139,6 +140,7 @@ def walk_over(
         scenes.images[ranks.rank() :: ranks.world_size()],
         num_slots=128,
         maximum_choices=maximum_choices,
+        most=most,
         progress=progress if ranks.rank() == 0 else None,
         may_stop=may_stop,
     )
@@ -211,9 +213,9 @@ def _said_once(attributes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {key: values[by_step] for key, values in once.items()}
 
 
-def best(found: Findings) -> Findings:
-    """The BEST phrases of each kind of every image, and as many of the agent's own choices."""
-    return Findings(_top(found.relationships, BEST, BEST), _top(found.attributes, BEST, BEST), found.steps)
+def best(found: Findings, most: int = BEST) -> Findings:
+    """The `most` best phrases of each kind of every image, and as many of the agent's own choices."""
+    return Findings(_top(found.relationships, most, most), _top(found.attributes, most, most), found.steps)
 
 
 def own_choices(found: Findings) -> Findings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import nn
@@ -201,6 +202,22 @@ class TorchvisionDetector(nn.Module):
             # torchvision's x2, y2 are the box's edges; ours are its last pixels.
             in_image = boxes[kept] * ratio - boxes.new_tensor([0, 0, 1, 1])
             yield detections_from_scores(in_image, scores[kept], threshold, margin)
+
+    @torch.no_grad()
+    def class_scores(self, images: Sequence[Image.Image], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What is in given boxes: (n, 4) inclusive corners of each image -> (n, classes) scores of the foreground."""
+        self.eval()
+        model, heads = self.model, self.model.roi_heads
+        scores = []
+        for image, given in zip(images, boxes, strict=True):
+            batch, _ = model.transform(self._tensors([image]))
+            height, width = batch.image_sizes[0]
+            edges = torch.from_numpy(given).to(batch.tensors) + batch.tensors.new_tensor([0, 0, 1, 1])
+            edges *= batch.tensors.new_tensor([width / image.width, height / image.height]).repeat(2)
+            pooled = heads.box_roi_pool(model.backbone(batch.tensors), [edges], batch.image_sizes)
+            logits, _ = heads.box_predictor(heads.box_head(pooled))
+            scores.append(logits.softmax(dim=1)[:, self._columns].cpu().numpy())
+        return scores
 
     def losses(
         self, images: Sequence[Image.Image], boxes: Sequence[torch.Tensor], labels: Sequence[torch.Tensor]

@@ -206,6 +206,17 @@ class VGG16FasterRCNN(nn.Module):
         kept = anchors.nms(boxes, best_score[keep], 0.3)[:maximum]
         return detections_from_scores(boxes[kept], scores[keep[kept], 1:], threshold, margin)
 
+    @torch.no_grad()
+    def class_scores(self, images: Sequence[Image.Image], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What is in given boxes: (n, 4) inclusive corners of each image -> (n, classes) scores of the foreground."""
+        self.eval()
+        scores = []
+        for image, given in zip(images, boxes, strict=True):
+            pixels, scale = self.preprocess(image)
+            logits, _ = self.classify(self.rpn.features(pixels), torch.from_numpy(given).to(pixels) * scale)
+            scores.append(logits.softmax(dim=1)[:, 1:].cpu().numpy())
+        return scores
+
     def losses(
         self, images: Sequence[Image.Image], boxes: Sequence[torch.Tensor], labels: Sequence[torch.Tensor]
     ) -> dict[str, torch.Tensor]:

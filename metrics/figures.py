@@ -74,23 +74,26 @@ def draws(num_images: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndar
 
 
 def recalls(counts: Counts, weights: np.ndarray) -> dict[str, dict[int, np.ndarray]]:
-    """Both measures with the images weighted: (s, m) weights -> measure -> n -> (s,) per cent."""
+    """Both measures with the images weighted: (s, m) weights -> measure -> n -> (s,) per cent.
+
+    In mean recall a word that no drawn image has keeps its figure of all images: left out, it would take the zeros of
+    rare words away from most samples, and the interval would lie above the figure.
+    """
     result: dict[str, dict[int, np.ndarray]] = {}
     for measure in MEASURES:
         by_word = measure == "mean_recall"
         wanted = counts.wanted if by_word else counts.wanted.sum(axis=1, keepdims=True)
-        denominator = weights @ (wanted > 0 if counts.per_image else wanted).astype(weights.dtype)
-        # A word that no drawn image has is left out of that sample's mean; one that no image has at all counts as 0.
-        there = denominator > 0
-        missing = max(counts.num_words, 1) / max(len(counts.words), 1) if by_word else 1
-        size = there.sum(axis=1) * missing
+        size = max(counts.num_words if by_word else 1, 1)
+        whole = (wanted > 0 if counts.per_image else wanted).astype(weights.dtype)
+        denominator = weights @ whole
         result[measure] = {}
         for n, hits in counts.found.items():
             found = hits if by_word else hits.sum(axis=1, keepdims=True)
-            numerator = weights @ (found / np.maximum(wanted, 1) if counts.per_image else found).astype(weights.dtype)
+            part = (found / np.maximum(wanted, 1) if counts.per_image else found).astype(weights.dtype)
+            of_all = part.sum(axis=0) / np.maximum(whole.sum(axis=0), 1)
             with np.errstate(invalid="ignore", divide="ignore"):
-                ratios = np.where(there, 100 * numerator / denominator, 0)
-                result[measure][n] = ratios.sum(axis=1) / size
+                ratios = np.where(denominator > 0, (weights @ part) / denominator, of_all)
+            result[measure][n] = 100 * ratios.sum(axis=1) / size
     return result
 
 

@@ -9,7 +9,7 @@ al., "Neural Motifs", CVPR 2018; mean recall: Chen et al. and Tang et al., both 
   Matches are not one to one: a triplet is found when any of the first K predictions matches it, one prediction can
   find several, and several predictions that find the same one find it once.
 - R@K: the mean over images of the share of their triplets that is found. Images without a triplet are left out; an
-  image with triplets for which nothing is predicted counts as 0.
+  image with triplets for which nothing is predicted counts as 0 (so Neural Motifs'; Scene-Graph-Benchmark skips it).
 - mR@K: for each predicate the mean over the images that have it, then the mean over all predicates of the vocabulary
   (one that no image has counts as 0).
 - zR@K: as R@K, over the triplets whose (subject, predicate, object) the training split never has; images without one

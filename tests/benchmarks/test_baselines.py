@@ -188,6 +188,7 @@ def test_mirrored_pairs_lie_left_for_right_and_swap_their_words():
 def test_one_command_makes_one_table(made, tmp_path, capsys):
     files = [text for name in ("train", "test") for text in (f"--{name}_data", str(made.splits / f"{name}_data.json"))]
     command = ["--graph", str(made.graph), *files, "--detections", str(made.detections), "--passes", "1"]
+    command += ["--images_dir", str(made.images)]
     assert baselines.main([*command, "--num_members", "1", "--output_dir", str(tmp_path)]) == 0
     text = capsys.readouterr().out
     for method in baselines.METHODS:

@@ -47,9 +47,20 @@ def test_weighting_images_is_evaluating_them_as_often(protocol, seed):
     values = recalls(counts[task], weights)
     for row, times in enumerate(weights):
         again = evaluate(*reversed(repeated(truth, found, times)), ns=(1, 3), protocol=protocol)[task]
-        for measure in ("recall", "mean_recall"):
-            for n in (1, 3):
-                assert values[measure][n][row] == pytest.approx(again[measure][str(n)], rel=1e-5)
+        drawn = {edge.predicate for i in np.flatnonzero(times) for edge in truth[i].labels.relationships}
+        for n in (1, 3):
+            assert values["recall"][n][row] == pytest.approx(again["recall"][str(n)], rel=1e-5)
+            if len(drawn) == len(counts[task].words):
+                assert values["mean_recall"][n][row] == pytest.approx(again["mean_recall"][str(n)], rel=1e-5)
+
+
+def test_a_predicate_that_no_drawn_image_has_keeps_its_figure():
+    """Two images: one has word 0, found; the other has word 1, not found."""
+    for per_image in (False, True):
+        counts = count(np.array([0, 1]), np.array([0, 1]), {1: np.array([True, False])}, per_image)
+        values = recalls(counts, np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]]))
+        assert values["recall"][1].tolist() == [100, 50, 0]
+        assert values["mean_recall"][1].tolist() == [50, 50, 50]
 
 
 def test_draws_have_as_many_images_as_there_are_and_repeat():
