@@ -35,8 +35,7 @@ def epsilon_at(epoch: int, options: LearningOptions) -> float:
 
 def set_mode(network: QNetwork, training: bool) -> None:
     """As `network.train(training)`, but free where nothing depends on it: it would walk over all modules."""
-    options = network.options
-    if (options.dropout or options.category_mixing) and network.training != training:
+    if network.options.dropout and network.training != training:
         network.train(training)
 
 

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from action_sets import ActionSetMaker, greedy, random_action
 from boxes import CONTEXT, GEOMETRY, box_geometry
@@ -24,8 +22,6 @@ from semantic_graph import SemanticActionGraph
 
 RARE = -4.0  # log-odds of a reward before anything is learned
 SELDOM = -2.0  # the same of finding something new in a pair
-NEVER = -1000.0  # instead of a cosine
-TEMPERATURE = 0.04  # of the cosines when a similar category is drawn: the nearest few share the odds
 
 
 class QValues(NamedTuple):
@@ -107,37 +103,15 @@ class CandidateNetwork(nn.Module):
 
 
 class EntityVectors(nn.Module):
-    """Looks up the vectors of categories; in training some are mixed with that of a similar category.
+    """Given vectors of the categories, word2vec's for instance; the last row is that of no object, zeros."""
 
-    What lies between a horse and an elephant is learned from too: interpolating between similar categories generalises
-    to phrases that no training image has. With `mixing` m each vector v becomes, with probability
-    m, v + u (v' - v): u uniform in [0, 1), v' the vector of another category, drawn by the softmax of cosines over
-    TEMPERATURE. The last row is that of no object; it stays as it is.
-    """
-
-    def __init__(self, num_categories: int, dimension: int, mixing: float = 0.0) -> None:
+    def __init__(self, num_categories: int, dimension: int) -> None:
         super().__init__()
-        self.mixing = mixing
         self.register_buffer("vectors", torch.zeros(num_categories + 1, dimension))
 
     def forward(self, categories: torch.Tensor) -> torch.Tensor:
         """Categories int64 (n, 2), `num_categories` where there is none -> (n, 2, dimension)."""
-        vectors = self.vectors[categories]
-        if not (self.training and self.mixing):
-            return vectors
-        similar = torch.multinomial(self._similar[categories.flatten()], 1).view(categories.shape)
-        amount = torch.rand(*categories.shape, 1, device=vectors.device)
-        amount = amount * (torch.rand_like(amount) < self.mixing)
-        return torch.lerp(vectors, self.vectors[similar], amount)
-
-    @cached_property
-    def _similar(self) -> torch.Tensor:
-        """(C + 1, C + 1): how likely each category is drawn instead of another one; rows sum to 1."""
-        directions = F.normalize(self.vectors, dim=1)
-        cosines = (directions @ directions.T).fill_diagonal_(NEVER)
-        cosines[:, -1] = cosines[-1] = 2 * NEVER
-        cosines[-1, -1] = 1.0  # no object for no object
-        return (cosines / TEMPERATURE).softmax(dim=1)
+        return self.vectors[categories]
 
 
 class QNetwork(nn.Module):
@@ -166,7 +140,7 @@ class QNetwork(nn.Module):
         self.categories = nn.Embedding(none + 1, learned) if learned else None
         self.entity_vectors = None
         if options.entity_vector_dimension:
-            self.entity_vectors = EntityVectors(none, options.entity_vector_dimension, options.category_mixing)
+            self.entity_vectors = EntityVectors(none, options.entity_vector_dimension)
         rules = rules or Rules()
         self.widths = action_widths(graph, rules)
         heads = (*self.widths[:2], 0 if options.best_first else self.widths[2])

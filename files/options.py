@@ -153,13 +153,6 @@ class ModelOptions:
     entity_vectors: str | None = flag(
         None, "given vectors of the entities, .npy (not in the paper)", metavar="FILE", path=True
     )
-    category_mixing: float = flag(
-        0.0,
-        "share of the --entity_vectors in a batch that are mixed with those of similar categories (not in the paper)",
-        least=0,
-        most=1,
-        metavar="SHARE",
-    )
     use_memory: bool = flag(
         False,
         "with --frontier best_first: what was said of the two objects and of overlapping pairs (not in the paper)",
