@@ -51,7 +51,7 @@ class Source:
     """A file to fetch. unpack: which of an archive's files are wanted, by patterns.
 
     A pattern without `/` takes the file from any folder of the archive, and puts it into the output
-    folder; one with `/` is the whole path, and the file keeps its folders. () for a file that is no archive.
+    folder; one with `/` is the whole path, and the file keeps its folders. () for a file that is not an archive.
     """
 
     url: str

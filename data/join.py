@@ -128,14 +128,14 @@ def join(objects: Columns, attributes: Columns, relationships: Columns) -> Annot
     lookup, repeated, absorbed = _object_lookup(image, ids, merged_row, merged_id)
 
     attribute_image = _image_rows(image_ids, attributes)
-    bearer = lookup(attribute_image, attributes.rows["id"])
+    described = lookup(attribute_image, attributes.rows["id"])
     edge_image = _image_rows(image_ids, relationships)
     subject = lookup(edge_image, relationships.rows["subject"])
     object_ = lookup(edge_image, relationships.rows["object"])
     edge_id = relationships.rows["id"]
     again = _of_repeated_items(relationships)
 
-    attribute_order = _sorting(bearer)
+    attribute_order = _sorting(described)
     edge_order = _sorting(edge_image)
     annotations = Annotations(
         image_names=[f"{id_}.jpg" for id_ in image_ids.tolist()],
@@ -148,7 +148,7 @@ def join(objects: Columns, attributes: Columns, relationships: Columns) -> Annot
         object_id=ids,
         object_box=np.stack([objects.rows.pop(key)[order] for key in ("x", "y", "w", "h")], axis=1),
         object_name=objects.rows.pop("name")[order],
-        attribute_object=bearer[attribute_order],
+        attribute_object=described[attribute_order],
         attribute_name=attributes.rows["name"][attribute_order],
         relationship_id=np.where(edge_id < 0, np.arange(len(edge_id)), edge_id)[edge_order],
         relationship_subject=subject[edge_order],
@@ -178,7 +178,7 @@ def join(objects: Columns, attributes: Columns, relationships: Columns) -> Annot
     named = _is_named(annotations.entity_names)[annotations.object_name]
     annotations.keep_objects(
         {
-            "its id stands in its image already": ~repeated,
+            "an earlier object of its image has its id": ~repeated,
             "it is merged into another object": ~absorbed,
             "it has no name": named,
             "its box is empty": (annotations.object_box[:, 2:] > 0).all(axis=1),

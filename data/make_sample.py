@@ -3,7 +3,7 @@
     python data/make_sample.py [--output data] [--num_images 400] [--seed 0]
 
 writes `VG_100K/<image_id>.jpg` and `raw_data/*` below the output folder. The same seed gives
-the same bytes (with the same Pillow). See data/sample_activities.py for what happens in a scene.
+the same bytes (with the same Pillow). See data/sample/activities.py for what happens in a scene.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -38,15 +40,13 @@ class Workers:
         """The results of `function` for each task, in order. Work that is not large is done here.
 
         Only a few tasks are under way at a time, so that neither tasks nor results pile up. Raises InputError
-        when a process is killed, for want of memory perhaps.
+        when a process is killed, perhaps out of memory.
         """
         if self.count == 1 or not large:
             yield from map(function, tasks)
             return
         if self._pool is None:
-            # Ctrl-C reaches every process of a terminal: this one alone answers it.
-            deaf = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
-            self._pool = ProcessPoolExecutor(self.count, **deaf)
+            self._pool = ProcessPoolExecutor(self.count, initializer=_begin, initargs=(os.getpid(),))
         tasks = iter(tasks)
         try:
             waiting = deque(self._pool.submit(function, task) for task in islice(tasks, 3 * self.count))
@@ -54,4 +54,18 @@ class Workers:
                 yield waiting.popleft().result()
                 waiting.extend(self._pool.submit(function, task) for task in islice(tasks, 1))
         except BrokenProcessPool:
-            raise InputError("a process was killed at its work; is there too little memory? run this again") from None
+            raise InputError("a worker process was killed (out of memory?); run this again") from None
+
+
+def _begin(parent: int) -> None:
+    """What a worker process does first."""
+    # Ctrl-C reaches every process of a terminal: the parent alone answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A parent that is killed cannot end its workers: they look after themselves.
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

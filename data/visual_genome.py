@@ -169,7 +169,7 @@ def _set_image_sizes(annotations: Annotations, sizes: np.ndarray) -> None:
 def read_split_file(path: str | Path, image_ids: np.ndarray) -> list[np.ndarray]:
     """Read `{"train": [image ids], "validation": [...], "test": [...]}` as sorted rows of (n,) sorted image_ids.
 
-    Raises InputError when an id is not annotated or stands in it twice.
+    Raises InputError when an id is not annotated or appears twice.
     """
     splits = read_json(path, _SplitFile)
     ids = [np.array(part, np.int64) for part in (splits.train, splits.validation, splits.test)]
@@ -179,8 +179,9 @@ def read_split_file(path: str | Path, image_ids: np.ndarray) -> list[np.ndarray]
         raise InputError(
             f"{path}: image {unknown[0]} has no annotations; take it out, or give --num_train and the like"
         )
-    if len(np.unique(everything)) != len(everything):
-        raise InputError(f"{path}: an image stands in it twice; an image belongs to one split")
+    values, counts = np.unique(everything, return_counts=True)
+    if (counts > 1).any():
+        raise InputError(f"{path}: image {values[counts > 1][0]} appears twice; an image belongs to one split")
     return [np.sort(np.searchsorted(image_ids, part)) for part in ids]
 
 

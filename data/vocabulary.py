@@ -172,9 +172,9 @@ def use_word_list(annotations: Annotations, kind: str, words: Sequence[str], pat
 def build_graph(annotations: Annotations, counted: np.ndarray) -> SemanticActionGraph:
     """The graph of what `choose_vocabulary` left, from the images where the (n,) mask is true."""
     c, a, p = map(len, (annotations.entity_names, annotations.attribute_names, annotations.predicate_names))
-    bearer = annotations.attribute_object[counted[annotations.object_image[annotations.attribute_object]]]
+    described = annotations.attribute_object[counted[annotations.object_image[annotations.attribute_object]]]
     attribute = annotations.attribute_name[counted[annotations.object_image[annotations.attribute_object]]]
-    keys, counts = np.unique(annotations.object_name[bearer].astype(np.int64) * a + attribute, return_counts=True)
+    keys, counts = np.unique(annotations.object_name[described].astype(np.int64) * a + attribute, return_counts=True)
     attribute_edges = np.stack([*np.unravel_index(keys, (c, max(a, 1))), counts], axis=1)
 
     chosen = counted[annotations.object_image[annotations.relationship_subject]]

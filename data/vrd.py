@@ -7,6 +7,7 @@ and `predicates.json`. Boxes are inclusive pixels, and are kept in the file's ow
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -106,8 +107,9 @@ def read_vrd(directory: str | Path, skip_bad_items: bool = False) -> tuple[Annot
 
 def _read_names(path: Path) -> list[str]:
     names = read_json(path, list[str], CURE)
-    if len(set(names)) != len(names):
-        raise InputError(f"{path}: a name stands in it twice; {CURE}")
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise InputError(f"{path}: repeats the name {repeated[0]!r}; {CURE}")
     return names
 
 

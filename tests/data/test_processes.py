@@ -29,7 +29,7 @@ def test_results_come_in_order(large):
 
 
 def test_a_process_that_is_killed_is_told():
-    with Workers(2) as workers, pytest.raises(InputError, match="too little memory"):
+    with Workers(2) as workers, pytest.raises(InputError, match="out of memory"):
         list(workers.in_order(die, range(3), large=True))
 
 
@@ -65,3 +65,12 @@ def test_ctrl_c_is_one_line():
     _, said = running.communicate(timeout=60)
     assert said.strip() == "Stopped."
     assert running.returncode == 130
+
+
+def test_workers_end_with_a_parent_that_is_killed():
+    running = subprocess.Popen([sys.executable, "-c", SLOW], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert running.stdout.readline() == "started\n"
+    running.kill()
+    running.wait()
+    # the workers hold the other end of the pipe: it closes when the last of them has ended
+    running.stdout.read()

@@ -151,7 +151,7 @@ def test_everything_that_is_dropped_is_counted_with_its_reason(tmp_path):
     (record,), dropped = records(folder)
     assert len(record.labels.objects) == 2
     assert dropped == {
-        ("object", "its id stands in its image already"): 1,
+        ("object", "an earlier object of its image has its id"): 1,
         ("object", "it has no name"): 2,
         ("object", "its box is empty"): 2,
         ("attribute", "it has no name"): 1,
@@ -528,7 +528,7 @@ def test_split_file(tmp_path):
     assert [part.tolist() for part in read_split_file(path, ids)] == [[0, 3], [], [1]]
     for text, message in (
         ('{"train": [9, 3], "validation": [], "test": []}', "image 3 has no annotations"),
-        ('{"train": [9], "validation": [9], "test": []}', "image stands in it twice"),
+        ('{"train": [9], "validation": [9], "test": []}', "image 9 appears twice"),
         ('{"train": [9]}', "wrong shape"),
     ):
         path.write_text(text)

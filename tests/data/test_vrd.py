@@ -132,7 +132,7 @@ def test_an_empty_box_is_dropped_with_its_relationship(tmp_path):
         ({"train": json.dumps(TRAIN)[:300]}, "cut off"),
         ({"train": "[1]"}, "wrong shape"),
         ({"train": '{"a.jpg": {}}'}, "image 'a.jpg' at byte 10: Expected `array`"),
-        ({"objects": ["man", "man"]}, "a name stands in it twice"),
+        ({"objects": ["man", "man"]}, "repeats the name 'man'"),
         ({"predicates": '{"on": 0}'}, "wrong shape"),
     ],
 )
