@@ -289,7 +289,8 @@ class SemanticActionGraph:
         value = read_plain_pickle(path, CURE)
         try:
             file = msgspec.convert(value, _GraphFile)
-        except msgspec.ValidationError as error:
+            msgspec.json.encode(file)  # a name with half a character (a lone surrogate) cannot be written anywhere
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
             raise InputError(f"{path}: is not a semantic action graph ({error}); {CURE}") from None
         if file.format != FORMAT:
             raise InputError(f"{path}: has format {file.format!r}, this version reads {FORMAT!r}; {CURE}")

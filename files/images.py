@@ -52,11 +52,11 @@ def load_image(path: str | Path, longest: int | None = None) -> Image.Image:
         if image.format == "JPEG":
             image.draft(image.mode, size)  # decodes at 1/2, 1/4 or 1/8, never under `size`
         image.load()
-        if image.mode in ("RGB", "L"):
+        if image.mode in ("RGB", "L") and not image.has_transparency_data:
             small = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
         else:
             small = _to_rgb(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-        small.info.update(image.info)
+        small.info.update({key: value for key, value in image.info.items() if key != "transparency"})
         with contextlib.suppress(Exception):  # unreadable EXIF turns nothing, see _upright
             if image.format != "TIFF":
                 small = _turned(small, image.getexif().get(ExifTags.Base.Orientation, 1))

@@ -61,15 +61,7 @@ def command(folder: Path) -> list[str] | None:
 
 
 NAMES = sorted(path.name for path in BASE.iterdir() if path.is_dir() and command(path)) if BASE.is_dir() else []
-NOT_YET = {
-    "detector_key_number", "detector_nan", "detector_state_not_tensors", "embedding_key_number", "expand_nan",
-    "expand_negative", "expand_npz", "flag_skip_device", "flag_skip_dim_huge", "flag_skip_seed_negative",
-    "hdf5_compound_names", "hdf5_names_bomb", "hdf5_names_not_utf8", "hdf5_offsets_bomb", "image_fifo",
-    "pickle_laughs_image_states", "pickle_memo_bomb", "skip_npz_is_npy", "skip_options_infinite",
-    "skip_table_negative", "skip_table_open_bracket", "split_3000_objects", "split_long_name_detector",
-    "vectors_bad_zip", "vectors_header_open_bracket", "vectors_nan", "vectors_npz", "vectors_overflow",
-    "vgg_classes_number", "vgg_many_classes",
-}  # fmt: skip
+NOT_YET = {"split_3000_objects", "split_long_name_detector"}
 
 
 @pytest.fixture(scope="session")

@@ -91,6 +91,15 @@ def test_transparency_is_laid_on_white(tmp_path: Path, mode: str) -> None:
         assert close_to(pixels[2], (127, 127, 127), 1)
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_laid_on_white_in_a_small_version_too(tmp_path: Path, mode: str) -> None:
+    image = Image.new("RGBA", (40, 20), (0, 0, 0, 0))
+    path = tmp_path / "a.png"
+    image.convert(mode).save(path)
+    assert load_image(path, longest=10).size == (10, 5)
+    assert load_image(path, longest=10).getpixel((4, 2)) == load_image(path).getpixel((4, 2)) == WHITE
+
+
 def test_transparency_of_many_strips_is_that_of_one(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (1500, 4000, 4), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png", compress_level=1)

@@ -1,0 +1,43 @@
+"""Whatever a file holds, reading it gives a value or one clear line. 200 seeded cases of each format; the long test of
+whole commands is benchmarks/fuzz.py."""
+
+import pytest
+from fuzzing import FORMATS, case
+
+from files.io import InputError
+
+CASES = 200
+
+
+def test_the_right_files_are_read(tmp_path, capsys):
+    for name, format in FORMATS.items():
+        path = tmp_path / f"x.{format.ending}"
+        path.write_bytes(format.write(format.value()))
+        try:
+            format.read(path)
+        except InputError as error:
+            raise AssertionError(f"{name}: {error}\n{capsys.readouterr().err}") from None
+
+
+def test_a_seed_makes_a_case():
+    for format in FORMATS.values():
+        assert [case(format, seed) for seed in range(5)] == [case(format, seed) for seed in range(5)]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path, name):
+    format = FORMATS[name]
+    path = tmp_path / f"x.{format.ending}"
+    refused = 0
+    for seed in range(CASES):
+        path.write_bytes(case(format, seed))
+        try:
+            format.read(path)
+        except InputError as error:
+            refused += 1
+            if "\n" in str(error):
+                raise AssertionError(f"{name}, seed {seed}: more than a line: {error}") from None
+        except Exception as error:
+            raise AssertionError(f"{name}, seed {seed}: {type(error).__name__}: {error}") from error
+    assert refused > CASES / 20
