@@ -239,7 +239,8 @@ def detections_columns() -> dict:
 
 def npy(value: dict) -> bytes:
     text = repr(value["header"]).encode() + b"\n"
-    return b"\x93NUMPY" + bytes(value["version"]) + len(text).to_bytes(2, "little") + text + bytes(value["data"])
+    version, data = (bytes(list(value[key])) for key in ("version", "data"))  # of a number bytes() makes as many zeros
+    return b"\x93NUMPY" + version + len(text).to_bytes(2, "little") + text + data
 
 
 def npy_parts() -> dict:
