@@ -117,18 +117,27 @@ def pair_context(boxes: np.ndarray, category: np.ndarray, subject: np.ndarray, o
     """How a pair stands among the image's other instances: is this the shirt nearest to the person?
 
     boxes (n, c, 4) inclusive corners, category (n, c) with -1 for padding, subject and object (n,) -> (n, CONTEXT).
-    A rival of the object is another instance of its category; so for the subject. The affinity of two
-    boxes is the covered share of the smaller one less 0.3 times the distance of their centres in half sides.
     """
-    row, column = np.arange(len(boxes)), np.arange(boxes.shape[1])
+    row = np.arange(len(boxes))
+    to_subject, to_object = (affinity(boxes[row, end][:, None], boxes) for end in (subject, object_))
+    return context_of(to_subject, to_object, category, subject, object_)
+
+
+def context_of(
+    to_subject: np.ndarray, to_object: np.ndarray, category: np.ndarray, subject: np.ndarray, object_: np.ndarray
+) -> np.ndarray:
+    """As `pair_context`, from the affinity of all instances to the subject and to the object, (n, c) each.
+
+    A rival of the object is another instance of its category; so for the subject.
+    """
+    row, column = np.arange(len(category)), np.arange(category.shape[1])
     there = (category >= 0) & (column != subject[:, None]) & (column != object_[:, None])
     numbers = []
-    for end, other in ((subject, object_), (object_, subject)):
-        affinity = _affinity(boxes[row, end][:, None], boxes)
-        own = affinity[row, other][:, None]
+    for near, other in ((to_subject, object_), (to_object, subject)):
+        own = near[row, other][:, None]
         rival = there & (category == category[row, other][:, None])
-        best = np.where(rival, affinity, -5).max(axis=1, keepdims=True)
-        nearer = affinity > own
+        best = np.where(rival, near, -5).max(axis=1, keepdims=True)
+        nearer = near > own
         numbers += [
             np.clip(own - best, -3, 1),
             np.clip(best, -3, 1),
@@ -140,7 +149,11 @@ def pair_context(boxes: np.ndarray, category: np.ndarray, subject: np.ndarray, o
     return np.concatenate(numbers, axis=1).astype(np.float32)
 
 
-def _affinity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def affinity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """How near boxes are that broadcast, (..., 4), (..., 4) -> (...); the same from either side.
+
+    The covered share of the smaller one less 0.3 times the distance of their centres in half sides.
+    """
     sides = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + 1, 0)
     covered = sides.prod(axis=-1) / np.maximum(np.minimum(area(a), area(b)), 1)
     reach = (a[..., 2:] - a[..., :2] + b[..., 2:] - b[..., :2] + 2) / 2

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from boxes import iou, pair_context
+from boxes import affinity, context_of, iou
 from environment import (
     CERTAIN,
     REMEMBERED,
@@ -64,6 +64,7 @@ class BestFirstEnvironment(Episodes):
         words = len(self.graph.predicates)
         looks = min(n * n, self.rules.maximum_steps)
         return super()._shapes(n, k, m, t, r) | {
+            "affinity": ((n, n), "f4", 0),  # how near two instances are: see `boxes.affinity`
             "alike": ((n, n), "?", 0),  # one category, overlapping; every instance with itself
             # of the pairs in the frontier: their Q, and whether it has to be worked out; column 0 is the subject alone
             "promise": ((n, n + 1), "f4", -np.inf),
@@ -85,6 +86,7 @@ class BestFirstEnvironment(Episodes):
         n = len(scene.boxes)
         boxes, category = scene.boxes.astype(np.float64), scene.candidates[:, 0]
         overlap = iou(boxes[:, None], boxes[None]) >= OVERLAP_THRESHOLD
+        self.affinity[slot, :n, :n] = affinity(scene.boxes[:, None], scene.boxes[None])
         self.alike[slot, :n, :n] = overlap & (category[:, None] == category)
         self.frontier[slot, :n, 1 : n + 1] = scene.neighbours
         self.frontier[slot, :n, 0] = self.with_attributes
@@ -180,7 +182,8 @@ class BestFirstEnvironment(Episodes):
             size = max(MOST_NUMBERS // self.boxes.shape[1], 1)
             for rows in np.split(np.arange(len(slots)), range(size, len(slots), size)):
                 some = slots[rows]
-                context = pair_context(self.boxes[some], self.category[some], subject[rows], object_[rows])
+                to_subject, to_object = (self.affinity[some, end] for end in (subject[rows], object_[rows]))
+                context = context_of(to_subject, to_object, self.category[some], subject[rows], object_[rows])
                 records["context"][rows] = np.where(paired[rows, None], context, 0)
 
     def _states(self, slots: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from small_world import image, make_graph, scene_set, seen, street_graph
 
+from boxes import pair_context
 from engine.best_first import BestFirstEnvironment, make_environment
 from environment import CERTAIN, Rules, SceneGraphEnvironment
 
@@ -183,3 +184,24 @@ def test_the_environment_of_each_frontier():
     scenes = scene_set(GRAPH, [image(THREE)])
     assert type(make_environment(scenes, 1, Rules())) is SceneGraphEnvironment
     assert type(make_environment(scenes, 1, Rules(frontier="best_first"))) is BestFirstEnvironment
+
+
+def test_the_context_of_pairs_is_that_of_pair_context():
+    """Worked out from one table of an image's boxes, not box by box."""
+    rng = np.random.default_rng(0)
+    objects = [(GRAPH.entities[rng.integers(2)], rng.integers(1, 90, 4).tolist()) for _ in range(7)]
+    scenes = scene_set(GRAPH, [image(objects)], neighbour_factor=100)
+    env = BestFirstEnvironment(scenes, 1, Rules(frontier="best_first"))
+    env.assign([np.arange(1)])
+    seen_context = []
+
+    def promise(candidates):
+        seen_context.append(candidates)
+        return np.zeros(len(candidates), np.float32)
+
+    env.advance(promise)
+    candidates = seen_context[0]
+    scene = scenes[0]
+    boxes, category = (np.repeat(part[None], len(candidates), axis=0) for part in (scene.boxes, scene.candidates[:, 0]))
+    ends = candidates["subject"].astype(int), candidates["object"].astype(int)
+    assert np.allclose(candidates["context"], pair_context(boxes, category, *ends), atol=1e-6)
