@@ -85,7 +85,13 @@ class RunOptions:
         (), "scene graphs of photos: images, folders, text files of paths", metavar="PATH", group="task"
     )
     resume: bool = flag(False, "with --train: continue from OUTPUT_DIR/last.pt", group="task")
-    preset: str = flag("paper", "defaults of the other flags: see the README", choices=tuple(PRESETS), group="task")
+    preset: str = flag(
+        "paper",
+        "defaults of the other flags. paper: what is published, so that a flag left out means what it means there; "
+        "best: the agent of the README's results; sample: for the sample world",
+        choices=tuple(PRESETS),
+        group="task",
+    )
 
     train_data: str = flag("data/data_samples/train_data.json", "the training split", group="files")
     validation_data: str = flag("data/data_samples/validation_data.json", "the validation split", group="files")
