@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -49,6 +50,12 @@ class Outcome:
 def _server() -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["main", "create_graph", "evaluation", "learning_curve", "faster_rcnn.train"])
+    here = Path.cwd()
+    os.chdir(ROOT)  # where it imports from
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.chdir(here)
     return context
 
 
