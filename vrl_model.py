@@ -299,17 +299,14 @@ class Judgement(NamedTuple):
     predicate_confidence: torch.Tensor  # (n, P)
 
 
-def chance_of_reward(q: torch.Tensor, allowed: torch.Tensor, rewards: tuple[float, float]) -> torch.Tensor:
-    """How likely each action is right, from its Q: (n, k), bool (n, k) -> (n, k) in [0, 1].
+def confidence_of(q: torch.Tensor, rewards: tuple[float, float]) -> torch.Tensor:
+    """Q as a number in (0, 1) to rank by, also across states: (n, k) -> (n, k); one half is half way between rewards.
 
-    Q is the reward plus the value of what follows, which is nearly the same for all actions of a state. Most of them
-    are wrong, so the median of the set is about the low reward plus that value; what Q is above it tells the chance.
+    A logistic curve, as steep there as chance rises with the expected reward. What follows is in Q too, so it is no
+    chance; but unlike a difference to the other actions of the state it says something where there is only one.
     """
-    if not q.shape[1]:
-        return q
     low, high = rewards
-    median = q.masked_fill(~allowed, torch.nan).nanmedian(dim=1, keepdim=True).values
-    return ((q - median) / (high - low)).nan_to_num(0).clamp(0, 1)
+    return torch.sigmoid((q - (low + high) / 2) * 4 / (high - low))
 
 
 class Agent:
@@ -325,8 +322,7 @@ class Agent:
             q = self.network.q_values(outputs, future)
             if self.network.options.reward_loss == "cross_entropy":
                 return Judgement(q, *self.network.by_kind(self.network.chances(outputs))[:2])
-            allowed = (to_device(mask, self.device) for mask in self.action_sets(states)[:2])
-            attribute, predicate = map(chance_of_reward, q[:2], allowed, self.network.rewards[:2])
+            attribute, predicate = map(confidence_of, q[:2], self.network.rewards[:2])
             return Judgement(q, attribute, predicate)
 
     def q_values(self, states: np.ndarray) -> QValues:

@@ -8,7 +8,7 @@ from torch import nn
 
 from environment import Rules, SceneGraphEnvironment
 from skipthoughts import PhraseStore
-from vrl_model import ModelOptions, QNetwork, chance_of_reward
+from vrl_model import ModelOptions, QNetwork, confidence_of
 
 PERSON, BICYCLE, HAT, DOG = (10, 10, 40, 100), (40, 60, 60, 60), (15, 5, 20, 15), (300, 300, 20, 20)
 CPU = torch.device("cpu")
@@ -318,11 +318,10 @@ def test_the_same_seed_makes_the_same_network():
     assert all(torch.equal(a, b) for a, b in zip(*(n.parameters() for n in networks), strict=True))
 
 
-def test_the_chance_of_a_reward_is_what_q_is_above_the_median_of_its_action_set():
-    """By hand: rewards -1 and 1, what follows is worth 3: wrong actions have Q 2, a sure one 4, an even chance 3."""
-    q = torch.tensor([[2.0, 4.0, 3.0, 2.0, 2.0, 99.0], [5.0, 5.0, 5.0, 5.0, 5.0, 5.0]])
-    allowed = torch.tensor([[True] * 5 + [False], [False] * 6])
-    chance = chance_of_reward(q, allowed, (-1.0, 1.0))
-    assert chance[0, :5].tolist() == [0, 1, 0.5, 0, 0]
-    assert chance[1].tolist() == [0] * 6, "an empty set has no chance"
-    assert chance_of_reward(torch.zeros(2, 0), torch.zeros(2, 0, dtype=torch.bool), (-1.0, 1.0)).shape == (2, 0)
+def test_confidence_of_a_q_ranks_across_states_and_is_never_lost():
+    """Rewards -1 and 1: Q 0 is half way; the only action of a state has a confidence too; order is that of Q."""
+    q = torch.tensor([[0.0, 0.5, -3.0, 40.0]])
+    confidence = confidence_of(q, (-1.0, 1.0))[0].tolist()
+    assert confidence == pytest.approx([0.5, 1 / (1 + np.exp(-1)), 1 / (1 + np.exp(6)), 1.0])
+    assert confidence_of(torch.tensor([[2.0]]), (-1.0, 5.0)).item() == pytest.approx(0.5)
+    assert confidence_of(torch.zeros(2, 0), (-1.0, 1.0)).shape == (2, 0)

@@ -120,15 +120,14 @@ def test_keeps_the_most_confident_of_each_image():
     assert (np.diff(found.relationships["scene"]) >= 0).all()
 
 
-def test_every_own_choice_is_kept_on_demand(monkeypatch):
+def test_every_own_choice_is_kept_on_demand():
     """Predicate detection asks about annotated pairs: they need not be among the most confident ones."""
-    monkeypatch.setattr("engine.walk.BEST", 1)
     scenes = street_scenes(2)
     found = walk(POLICY, scenes, Rules(predicates_per_pair=9), [0, 1], maximum_choices=1000, most=1)
     pairs = int((found.steps["object"] >= 0).sum())
     assert pairs > 2
     assert len(own_choices(found).relationships["scene"]) == pairs
-    assert len(own_choices(best(found)).relationships["scene"]) == 2
+    assert len(own_choices(best(found, 1)).relationships["scene"]) == 2
 
 
 def test_an_own_choice_is_the_highest_q_however_high():
