@@ -20,8 +20,8 @@ given_predictions.json and predicate_predictions.json: evaluation.py scores and 
 --detections predictions.json is about annotated boxes, as main.py writes it. With --images_dir the networks see the
 pixels too.
 
---agent FOLDER ... adds a row for the agent (what `main.py --test` wrote, one folder a seed) and how far it is above
-each baseline, with a paired 95 % interval over images. Rows are means over seeds.
+--agent NAME FOLDER ... adds a row for the agent (what `main.py --test` wrote, one folder a seed) and how far it is
+above each baseline, with a paired 95 % interval over images. Rows are means over seeds.
 """
 
 from __future__ import annotations
@@ -195,10 +195,12 @@ def markdown(rows: dict[str, dict[str, Counts]], measure: str) -> list[str]:
     return lines
 
 
-def differences(agent: dict[str, Counts], rows: dict[str, dict[str, Counts]]) -> tuple[list[str], dict[str, Any]]:
+def differences(
+    title: str, agent: dict[str, Counts], rows: dict[str, dict[str, Counts]]
+) -> tuple[list[str], dict[str, Any]]:
     """The agent less each baseline, with paired 95 % intervals: a table, and the numbers."""
     names = list(agent)
-    lines = [f"| agent less | {' | '.join(names)} |", "| --- " * (len(names) + 1) + "|"]
+    lines = [f"| {title} less | {' | '.join(names)} |", "| --- " * (len(names) + 1) + "|"]
     numbers: dict[str, Any] = {}
     for method, row in rows.items():
         numbers[method] = {name: difference(agent[name], row[name]) for name in names if name in row}
@@ -282,12 +284,13 @@ def run(options: argparse.Namespace) -> None:
     baselines = dict(rows)
     lines: list[str] = []
     results: dict[str, Any] = {"options": vars(options)}
-    if options.agent:
-        rows["agent"] = columns([Path(folder) for folder in options.agent], truth)
+    agents = {name: [Path(folder) for folder in found] for name, *found in options.agent or ()}
+    rows |= {name: columns(found, truth) for name, found in agents.items()}
     for measure in ("recall", "mean_recall"):
         lines += [*markdown(rows, measure), ""]
-    if options.agent:
-        table, results["differences"] = differences(rows["agent"], baselines)
+    for name in agents:
+        table, numbers = differences(name, rows[name], baselines)
+        results.setdefault("differences", {})[name] = numbers
         lines += [*table, ""]
     results["methods"] = {
         method: {name: figures(counts, RESAMPLES) for name, counts in row.items()} for method, row in rows.items()
@@ -324,7 +327,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--object_detection_threshold", type=float, default=0.005, help="least confidence of a box")
     parser.add_argument("--entity_vectors", metavar="FILE", help=".npy, a row for each category; else they are learned")
     parser.add_argument(
-        "--agent", nargs="+", metavar="FOLDER", help="what main.py --test wrote, a folder for each seed"
+        "--agent",
+        nargs="+",
+        action="append",
+        metavar="NAME_AND_FOLDERS",
+        help="a row's name, then what main.py --test wrote, a folder for each seed; several rows: several times",
     )
     parser.add_argument(
         "--num_members", type=int, default=3, help="of the classifier, whose mean decides, as the agent's"

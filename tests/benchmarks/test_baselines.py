@@ -201,8 +201,9 @@ def test_one_command_makes_one_table(made, tmp_path, capsys):
     again = evaluate(found, Split(made.splits / "test_data.json"))
     assert again["relationship"]["recall"] == pytest.approx(results["frequency"]["relationship"]["recall"])
     # a second call finds them there, and compares an agent with them
-    agent = str(tmp_path / "frequency_overlap")
-    assert baselines.main([*command, "--output_dir", str(tmp_path), "--agent", agent]) == 0
+    agent = ["--agent", "the agent", str(tmp_path / "frequency_overlap")]
+    assert baselines.main([*command, "--output_dir", str(tmp_path), *agent]) == 0
     text = capsys.readouterr().out
     assert "remove it to make it again" in text
+    assert "| the agent less |" in text
     assert "| frequency_overlap | +0.00 [+0.00, +0.00]" in text
