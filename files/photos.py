@@ -35,7 +35,9 @@ class Photos:
                 for kind, count in sorted(self.passed_over.items(), key=lambda item: (-item[1], item[0]))
             )
             total = sum(self.passed_over.values())
-            parts.append(f"{total} {'file that is' if total == 1 else 'files that are'} no readable image: {kinds}")
+            parts.append(
+                f"{total} {'file that is not a readable image' if total == 1 else 'files that are not readable images'}: {kinds}"
+            )
         if self.in_subfolders:
             images = "image" if self.in_subfolders == 1 else "images"
             parts.append(f"{self.in_subfolders} {images} in subfolders (--recursive takes them)")

@@ -195,7 +195,7 @@ def test_what_cannot_be_used_is_skipped_and_listed_at_the_end(made, run, tmp_pat
     assert sorted(line.split()[1] for line in listed) == ["cut.jpg:", "text.png:", "unknown.jpg:"]
     assert "1 of 4 photos" in printed.out
     assert "3 skipped" in printed.out
-    assert "Passed over: 1 file that is no readable image: 1 .txt." in printed.out
+    assert "Passed over: 1 file that is not a readable image: 1 .txt." in printed.out
 
 
 def test_photos_with_one_object_and_with_none(made, run, tmp_path):
@@ -265,7 +265,7 @@ def test_a_folder_and_what_was_passed_over_in_it(tree):
     photos = find_photos([str(tree / "photos")], False, tree / "out")
     assert relative(photos, tree) == ["photos/a.jpg", "photos/b.png"]
     assert photos.remark() == (
-        "Passed over: 4 files that are no readable image: 2 .heic (pip install pillow-heif reads them), 1 .doc, "
+        "Passed over: 4 files that are not readable images: 2 .heic (pip install pillow-heif reads them), 1 .doc, "
         "1 without an ending; 1 image in subfolders (--recursive takes them)."
     )
     assert relative(find_photos([str(tree / "photos")], True, tree / "out"), tree)[-1] == "photos/sub/c.jpg"

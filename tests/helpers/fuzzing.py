@@ -128,7 +128,7 @@ def case(format: Format, seed: int) -> bytes:
         for _ in range(20):
             try:
                 return format.write(changed(value, chance))
-            except Exception:  # what a writer cannot write is no file
+            except Exception:  # what a writer cannot write is not a file
                 continue
     return damaged(format.write(value), chance)
 
