@@ -35,9 +35,8 @@ class Photos:
                 for kind, count in sorted(self.passed_over.items(), key=lambda item: (-item[1], item[0]))
             )
             total = sum(self.passed_over.values())
-            parts.append(
-                f"{total} {'file that is not a readable image' if total == 1 else 'files that are not readable images'}: {kinds}"
-            )
+            files = "file that is not a readable image" if total == 1 else "files that are not readable images"
+            parts.append(f"{total} {files}: {kinds}")
         if self.in_subfolders:
             images = "image" if self.in_subfolders == 1 else "images"
             parts.append(f"{self.in_subfolders} {images} in subfolders (--recursive takes them)")
