@@ -31,6 +31,8 @@ import torch  # noqa: E402
 from limited import processor_seconds, said, start  # noqa: E402
 from tiny_run import PIXELS, SMALL, World, world  # noqa: E402
 
+from files.locks import LOCK_NAME  # noqa: E402
+
 IN_A_ROW = 3
 OUTPUT = Path("out")  # in the folder of a run: the same words, whichever run it is
 
@@ -73,7 +75,8 @@ def files(*patterns: str) -> Callable[[Path], dict[str, Any]]:
     """The bytes of the files that match."""
 
     def result(folder: Path) -> dict[str, Any]:
-        paths = sorted(path for pattern in patterns for path in (folder / OUTPUT).glob(pattern) if path.is_file())
+        found = {path for pattern in patterns for path in (folder / OUTPUT).glob(pattern) if path.is_file()}
+        paths = sorted(path for path in found if path.name != LOCK_NAME)  # it names the process
         return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
     return result

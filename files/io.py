@@ -208,12 +208,20 @@ def _lock(descriptor: int) -> bool:
 def remove_leftovers(*paths: str | Path) -> None:
     """Remove the temporary files that killed runs left beside these paths, not those that are being written."""
     for path in map(Path, paths):
-        prefix = _temporary_prefix(path)
-        for entry in os.scandir(path.parent) if path.parent.is_dir() else ():
-            if entry.name.startswith(prefix) and entry.name.endswith(".tmp"):
-                with contextlib.suppress(OSError), open(entry.path, "rb") as file:
-                    if _lock(file.fileno()):
-                        os.unlink(entry.path)
+        _remove_temporary(path.parent, re.compile(re.escape(_temporary_prefix(path)) + r"\w{8}\.tmp"))
+
+
+def remove_leftovers_in(folder: str | Path) -> None:
+    """The same for every file of a folder that this process alone writes into."""
+    _remove_temporary(Path(folder), re.compile(r"\..+\.[a-z0-9_]{8}\.tmp"))
+
+
+def _remove_temporary(folder: Path, name: re.Pattern[str]) -> None:
+    for entry in os.scandir(folder) if folder.is_dir() else ():
+        if name.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            with contextlib.suppress(OSError), open(entry.path, "rb") as file:
+                if _lock(file.fileno()):
+                    os.unlink(entry.path)
 
 
 def check_writable(folder: str | Path, flag: str) -> None:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from files.io import InputError
+from files.io import InputError, remove_leftovers_in
 
 LOCK_NAME = ".lock"
 
@@ -17,6 +17,8 @@ LOCK_NAME = ".lock"
 @contextlib.contextmanager
 def folder_lock(folder: str | Path, flag: str = "--output_dir") -> Iterator[None]:
     """Hold the folder for this process while the block runs; the system frees it however the process ends.
+
+    What killed runs left half-written there is removed.
 
     flag: what names the folder on the command line. Raises InputError when another process holds it.
     File systems without locks (some network drives) are used unlocked.
@@ -37,6 +39,7 @@ def folder_lock(folder: str | Path, flag: str = "--output_dir") -> Iterator[None
         else:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            remove_leftovers_in(folder)
         yield
     finally:
         os.close(descriptor)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from files.io import InputError
+from files.io import InputError, atomic_write
 from files.locks import folder_lock
 
 HOLDER = """
@@ -51,3 +51,13 @@ def test_it_is_free_after_the_block_and_after_an_error(tmp_path):
             raise ZeroDivisionError
     with folder_lock(tmp_path / "new"), folder_lock(tmp_path / "other"):
         pass
+
+
+def test_what_a_killed_run_left_half_written_is_removed_and_nothing_else(tmp_path):
+    left, kept = tmp_path / ".results.json.abcd_123.tmp", [".notes.tmp", "a.tmp", ".results.json.ABC.tmp"]
+    for name in (left.name, *kept):
+        (tmp_path / name).write_text("x")
+    with atomic_write(tmp_path / "results.json", "w") as file, folder_lock(tmp_path):
+        file.write("{}")
+    assert not left.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "results.json", ".lock"}
