@@ -191,7 +191,9 @@ def annotated_pairs(found: Findings, scenes: SceneSet) -> Findings:
     for start, rows in zip(starts, np.split(np.arange(len(times)), starts)[1:], strict=True):
         scene = scenes[int(part["scene"][start])]
         annotations = np.zeros((len(scene.boxes), len(scene.boxes)), dtype=np.int64)
-        np.add.at(annotations, (scene.gt_relationships[:, 0], scene.gt_relationships[:, 2]), 1)
+        ends = scene.gt_relationships[:, [0, 2]]
+        ends = ends[(ends < len(scene.boxes)).all(axis=1)]  # --maximum_num_entities_per_image leaves the last ones out
+        np.add.at(annotations, (ends[:, 0], ends[:, 1]), 1)
         times[rows] = annotations[part["subject"][rows], part["object"][rows]]
     return found._replace(relationships={key: np.repeat(values, times) for key, values in part.items()})
 

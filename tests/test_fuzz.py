@@ -20,8 +20,9 @@ def test_the_right_files_are_read(tmp_path, capsys):
 
 
 def test_a_seed_makes_a_case():
-    for format in FORMATS.values():
-        assert [case(format, seed) for seed in range(5)] == [case(format, seed) for seed in range(5)]
+    for name, format in FORMATS.items():
+        if name != "old checkpoint":  # PyTorch's older layout names its storages by their addresses in memory
+            assert [case(format, seed) for seed in range(5)] == [case(format, seed) for seed in range(5)]
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -1,5 +1,6 @@
 """Where the boxes of a split come from: what is taken for fresh, and what is said about boxes that cannot be used."""
 
+import itertools
 import json
 import os
 
@@ -40,7 +41,8 @@ def boxes_of(made, change, path):
 
 
 def test_boxes_of_low_confidence_are_counted(made, tmp_path, capsys):
-    boxes = boxes_of(made, lambda item: item.update(score=0.2), tmp_path / "boxes.json")
+    scores = itertools.cycle([0.2, 0.9])
+    boxes = boxes_of(made, lambda item: item.update(score=next(scores)), tmp_path / "boxes.json")
     flags = ["--detections", str(boxes), "--object_detection_threshold", "0.3", "--device", "cpu"]
     assert main(["--test", *made.files(tmp_path / "out", checkpoint=made.run / "best.pt"), *flags]) == 0
     said = capsys.readouterr().err

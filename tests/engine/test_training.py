@@ -124,7 +124,7 @@ def test_a_split_too_small_to_learn_from_is_told(made, tmp_path, capsys):
     said = capsys.readouterr()
     (line,) = said.err.splitlines()
     assert "nothing was learned" in line
-    assert "lower --replay_buffer_minimum_number_samples" in line
+    assert "Lower --replay_buffer_minimum_number_samples" in line
     assert said.out.count("nothing learned yet") == 2
     assert "loss 0" not in said.out
     assert [row["loss"] for row in rows(tmp_path)] == ["", ""], "not measured"

@@ -190,7 +190,7 @@ def test_a_torch_file_of_something_else_is_refused(tmp_path, content):
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     torch.save({"detector": Path("x")}, tmp_path / "d.pt")
-    with pytest.raises(InputError, match=r"d\.pt: is not a PyTorch file of plain tensors"):
+    with pytest.raises(InputError, match=r"d\.pt: is not a PyTorch file of tensors"):
         load_detector(None, tmp_path / "d.pt")
 
 
@@ -215,7 +215,7 @@ def test_a_backbone_from_a_local_classifier_file(tmp_path):
     assert not ours["4.block.0.0.weight"].requires_grad
     assert ours["12.block.0.0.weight"].requires_grad
     assert not detector.train().model.backbone.body["4"].block[0][1].training
-    with pytest.raises(InputError, match="missing"):
+    with pytest.raises(InputError, match="holds no state_dict"):
         load_backbone(TorchvisionDetector("fasterrcnn_resnet50_fpn_v2", NAMES), tmp_path / "mobilenet.pth")
 
 
@@ -353,7 +353,7 @@ def test_train_resume_and_detect_from_the_command_line(world, tmp_path, monkeypa
 
     parts = ["--output", tmp_path / "parts.pt"]
     assert run_train(world, *common, *parts, "--resume") == 2
-    assert "no checkpoint" in capsys.readouterr().err
+    assert "leave --resume out" in capsys.readouterr().err
     real = faster_rcnn.train.train_one_epoch
 
     def dies_in_the_second(*arguments):

@@ -219,7 +219,7 @@ def test_find_image_in_the_two_folders_of_visual_genome(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "/etc/passwd", "../x.jpg", "a/../../x.jpg", "..\\x.jpg", "C:\\x.jpg", "a\0.jpg"])
 def test_find_image_never_leaves_the_folder(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="no image name"):
+    with pytest.raises(InputError, match="is not an image name"):
         find_image(tmp_path, name)
 
 
