@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -65,7 +66,7 @@ class AnnotatedImages(Dataset[Example | InputError]):
         self.skipped: set[str] = set()
         if not len(split):
             raise InputError(f"{split.path}: holds no image; make it with create_graph.py")
-        if not any(find_image(images_dir, record.image_name).is_file() for record in split):
+        if not any(os.path.isfile(find_image(images_dir, record.image_name)) for record in split):
             raise InputError(f"{images_dir}: has none of the {len(split)} images of {split.path}; check --images_dir")
 
     def __len__(self) -> int:
