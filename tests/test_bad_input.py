@@ -279,6 +279,7 @@ def test_words_that_are_no_flags(capsys, words):
 # One among many ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_images_that_do_not_decode_are_skipped_and_counted(made, tmp_path, capsys):
     images = tmp_path / "VG_100K"
     shutil.copytree(made.images, images)
@@ -297,6 +298,7 @@ def test_images_that_do_not_decode_are_skipped_and_counted(made, tmp_path, capsy
     assert "1 images were skipped" in printed.out
 
 
+@pytest.mark.slow
 def test_odd_boxes_and_few_objects(made, tmp_path):
     """Zero area, beyond the image's edge, one object, none: all are walked over, nothing is fatal."""
     names = [record["image_name"] for record in made.records("train")][:5]

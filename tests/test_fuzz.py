@@ -25,6 +25,7 @@ def test_a_seed_makes_a_case():
             assert [case(format, seed) for seed in range(5)] == [case(format, seed) for seed in range(5)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path, name):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_graphs import graph_of, thing
@@ -14,6 +15,7 @@ from drawing.packing import pack_rectangles, with_positions
 from drawing.program import run_dot
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 40), st.integers(0, 10_000), st.sampled_from([0.5, 0.75, 1.4, 3.0]))
 def test_packed_rectangles_do_not_overlap(count, seed, shape):

@@ -104,6 +104,7 @@ def test_every_format(pair, tmp_path, ending, with_photo):
     assert [p.name for p in output.parent.iterdir()] == [output.name]
 
 
+@pytest.mark.slow
 def test_a_very_large_picture_is_made_smaller(tmp_path):
     graph = graph_of([thing(f"object with a long name {i}") for i in range(400)])
     relationships = [{"predicate": f"p{i}", "subject": i, "object": 399} for i in range(399)]

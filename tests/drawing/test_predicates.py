@@ -22,6 +22,7 @@ def test_any_word_is_drawn(tmp_path, names):
         assert len(np.unique(np.asarray(picture))) > 2
 
 
+@pytest.mark.slow
 def test_a_long_vocabulary_keeps_its_most_frequent(tmp_path):
     sizes = []
     for count in (60, 600):

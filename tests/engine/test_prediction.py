@@ -130,6 +130,7 @@ def test_every_kind_of_photo(made, run, tmp_path):
         assert picture.height > picture.width
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_another_setting_begins_anew(made, run, tmp_path, capsys, monkeypatch):
     names = every_kind_of_photo(tmp_path / "photos", one_photo(made))
     boxes = boxes_for(names, tmp_path / "boxes.json")

@@ -4,12 +4,14 @@ import itertools
 import json
 import os
 
+import pytest
 import torch
 
 from faster_rcnn import build_detector, save_detector
 from main import main
 
 
+@pytest.mark.slow
 def test_boxes_are_detected_again_when_the_weights_were_replaced_by_an_older_file(made, tmp_path, capsys):
     def weights(seed: int) -> None:
         torch.manual_seed(seed)

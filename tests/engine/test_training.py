@@ -40,6 +40,7 @@ def rows(output: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((output / "log.csv").open()))
 
 
+@pytest.mark.slow
 def test_it_ends_with_what_was_made_and_where(made, tmp_path, capsys):
     handlers = [signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)]
     assert train(made, tmp_path) == 0
@@ -107,6 +108,7 @@ def test_no_events_unless_asked_for(made):
     assert not (made.run / "tensorboard").exists()
 
 
+@pytest.mark.slow
 def test_events_go_on_where_the_run_does(made, run):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -118,6 +120,7 @@ def test_events_go_on_where_the_run_does(made, run):
     assert len(steps) == 3
 
 
+@pytest.mark.slow
 def test_a_split_too_small_to_learn_from_is_told(made, tmp_path, capsys):
     most = ["--replay_buffer_minimum_number_samples", "19000"]
     assert train(made, tmp_path, *most) != 0

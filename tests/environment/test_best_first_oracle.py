@@ -1,6 +1,7 @@
 """The best-first walk against a slow second implementation (slow_episode.py), on random tiny scenes."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slow_episode import SlowBestFirst
@@ -26,6 +27,7 @@ def promise_of(seed, scene, s, o, repeats):
     return (number - 2 * repeats[1] - repeats[3]) / 8 - min(repeats[0], 1) / 16
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(
     graph=graphs(),

@@ -99,6 +99,7 @@ def old_names(tensors):
     return renamed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_checkpoint_of_ones_own_classes(tmp_path, wrapped):
     """As torchvision's training script writes it, or the state dict alone; the classes are called by number."""

@@ -146,6 +146,7 @@ def test_saving_and_loading(detector, tmp_path):
         load_detector("fasterrcnn_resnet50_fpn_v2", path)
 
 
+@pytest.mark.slow
 def test_a_state_dict_of_torchvision_with_cocos_classes(tmp_path):
     name = "fasterrcnn_mobilenet_v3_large_320_fpn"
     torch.manual_seed(0)
@@ -307,6 +308,7 @@ def test_annotations_are_clipped_and_mirrored(tmp_path):
     assert mirrored == {(0, 2, 4, 5), (15, 2, 19, 5)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_images_that_cannot_be_used_are_left_out_and_told_once(world, tmp_path, capsys, num_workers):
     shutil.copytree(world / "images", tmp_path / "images")

@@ -100,6 +100,7 @@ def test_transparency_is_laid_on_white_in_a_small_version_too(tmp_path: Path, mo
     assert load_image(path, longest=10).getpixel((4, 2)) == load_image(path).getpixel((4, 2)) == WHITE
 
 
+@pytest.mark.slow
 def test_transparency_of_many_strips_is_that_of_one(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (1500, 4000, 4), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png", compress_level=1)

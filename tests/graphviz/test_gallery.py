@@ -273,6 +273,7 @@ def test_text_from_data_is_only_text(index):
     assert index.locator("main img[src='x'], main script").count() == 0
 
 
+@pytest.mark.slow
 def test_thousands_of_cards_come_a_screenful_at_a_time(page, tmp_path):
     card = {"page": "pages/x.html", "thumb": None, "objects": 1, "predicted": 0, "hits": 0, "total": 0, "told": 0}
     cards = [{"name": f"{i}.jpg", "scores": [], **card, "words": set(), "phrases": []} for i in range(3000)]
@@ -320,7 +321,7 @@ def predictions(page, predicted):
 
 def test_a_gallery_of_predictions_has_no_recall(predictions):
     assert cards(predictions) == ["gone.png", "rider.png", "zebra.png"]
-    assert predictions.locator(".card").nth(2).locator("p").all_inner_texts() == [
+    assert predictions.locator(".card").nth(2).locator("p").all_text_contents() == [
         "man riding zebra", f"tree {EVIL_WORD} man", "3 objects, 2 relationships",
     ]  # fmt: skip
     assert predictions.locator(".card img").count() == 2

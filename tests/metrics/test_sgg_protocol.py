@@ -247,6 +247,7 @@ a_scene = st.tuples(
 triplet = st.tuples(st.sampled_from("ab"), st.sampled_from("pqr"), st.sampled_from("ab"))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(scenes=st.lists(a_scene, max_size=4), seen=st.sets(triplet, max_size=5))
 def test_agrees_with_the_slow_implementation(scenes, seen):

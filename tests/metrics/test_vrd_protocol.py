@@ -229,6 +229,7 @@ a_scene = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(scenes=st.lists(a_scene, max_size=4), seen=st.sets(st.one_of(triplet, pair), max_size=5))
 def test_agrees_with_the_slow_implementation(scenes, seen):

@@ -263,6 +263,7 @@ feature_cache.compute_features(features.build_embedding("efficientnet_lite0"), i
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_and_continued(tmp_path: Path, embedding: ImageEmbedding) -> None:
     items = make_items(tmp_path / "images", 24)
     process = run_script(SLOW, tmp_path, stdout=subprocess.DEVNULL)

@@ -327,6 +327,7 @@ def test_bad_input_is_reported_in_one_line(tmp_path, monkeypatch, capsys, argume
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path):
     text = write_text(tmp_path / "text.txt", [["the man rides.", "he wears a hat.", "the hat is red."]] * 4)
     command = [sys.executable, "-m", "skipthoughts.train", "--text", text, "--output", tmp_path / "m", *SMALL]
