@@ -31,7 +31,7 @@ from drawing.page import (
 from drawing.selection import drawing_limits, items_to_draw, plain_text
 from drawing.sizes import SizeCheck, boxes_size, read_photo
 from files.images import find_image
-from files.io import InputError, atomic_write, safe_file_name
+from files.io import InputError, atomic_write, unique_names
 from files.scene_graphs import Graph, read_graph
 
 THUMBNAIL_SIZE = (320, 240)
@@ -83,7 +83,7 @@ def make_gallery(names: Sequence[str], load: Callable[[int], Loaded], output: st
     output = Path(output)
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: is a file; choose a folder for the gallery")
-    stems = unique_names(names)
+    stems = unique_names(Path(name).stem for name in names)
     troubles: list[str | None] = [None] * len(stems)
 
     check = SizeCheck()
@@ -123,20 +123,6 @@ def make_gallery(names: Sequence[str], load: Callable[[int], Loaded], output: st
                 check.look(graph, size, turned)
     _write_index(output, cards)
     return Made(len(stems), [trouble for trouble in troubles if trouble], check.complaints())
-
-
-def unique_names(names: Sequence[str]) -> list[str]:
-    """File stems for image names: safe, and no two alike, on systems that fold case too."""
-    taken: set[str] = set()
-    stems = []
-    for name in names:
-        stem = base = safe_file_name(Path(name).stem)[:100]
-        number = 2
-        while stem.casefold() in taken:
-            stem, number = f"{base}-{number}", number + 1
-        taken.add(stem.casefold())
-        stems.append(stem)
-    return stems
 
 
 def _write_photos(photo: Image.Image, output: Path, stem: str) -> None:

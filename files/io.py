@@ -258,7 +258,7 @@ def unique_names(names: Iterable[str]) -> list[str]:
     taken: set[str] = set()
     unique = []
     for name in names:
-        stem = base = safe_file_name(name)[:140]
+        stem = base = safe_file_name(name)[:100]
         number = 2
         while stem.casefold() in taken:
             stem, number = f"{base}-{number}", number + 1

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from drawing.gallery import _write_index, make_gallery, prediction_gallery, unique_names
-from files.io import InputError
+from drawing.gallery import _write_index, make_gallery, prediction_gallery
+from files.io import InputError, unique_names
 from files.scene_graphs import write_image_states
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,7 +145,7 @@ def lit(page) -> set[str]:
 
 def test_file_names_are_safe_and_no_two_alike():
     names = ["a.jpg", "A.png", "x/a.jpg", "../../etc/passwd", "", "..", "a-2.jpg", "é ü.jpg", "n" * 300 + ".jpg"]
-    stems = unique_names(names)
+    stems = unique_names(Path(name).stem for name in names)
     assert len({stem.casefold() for stem in stems}) == len(names)
     assert all("/" not in stem and stem not in ("", ".", "..") and len(stem) < 120 for stem in stems)
     assert stems[0] == "a"
