@@ -27,6 +27,8 @@ FORMATS = ("json", "png", *EXPORTS)  # what --predict writes
 
 Part = TypeVar("Part")
 
+DEFAULT_PRESET = "best"  # who types --train and nothing else should get a good agent
+
 # What --preset sets; each setting of `best` departs from the paper.
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
@@ -45,7 +47,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "replay_preference": 6.0,
         "learned_category_vectors": 64,
         "dropout": 0.3,
-        "num_members": 2,
+        "num_members": 3,  # as many networks as the supervised classifier has that it is compared with
         "optimizer": "adamw",
         "learning_rate": 0.001,
         "learning_rate_decay": True,
@@ -65,7 +67,6 @@ PRESETS["sample"] = PRESETS["best"] | {
     "image_embedding_model_type": "efficientnet_lite0",
     "use_skip_thought": True,
     "num_members": 1,
-    "seen_twice": 0.0,  # pixels are those of the annotated boxes
     "target_averaging": 0.99,  # a short training
     "use_adaptive_action_sets": True,
     "predicate_action_set": "word",
@@ -86,9 +87,9 @@ class RunOptions:
     )
     resume: bool = flag(False, "with --train: continue from OUTPUT_DIR/last.pt", group="task")
     preset: str = flag(
-        "paper",
-        "defaults of the other flags. paper: what is published, so that a flag left out means what it means there; "
-        "best: the agent of the README's results; sample: for the sample world",
+        DEFAULT_PRESET,
+        "defaults of the other flags. best: the agent of the README's results; paper: what is published, so that a "
+        "flag left out means what it means there; sample: best, with the size and pixels of the sample world",
         choices=tuple(PRESETS),
         group="task",
     )
@@ -258,7 +259,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_flag(group: Any, name: str, hint: Any, default: Any, about: Any) -> None:
     switch = hint is bool and about.group in ("task", "photos")  # nobody says --no-train
-    shown = "" if default is None or default == () or switch else f" (default: {_words(default)})"
+    shown = "" if switch else _shown_default(name, default)
     options: dict[str, Any] = {"dest": name, "help": (about.help + shown).replace("%", "%%")}
     if hint is bool:
         action = "store_true" if switch else argparse.BooleanOptionalAction
@@ -271,6 +272,14 @@ def _add_flag(group: Any, name: str, hint: Any, default: Any, about: Any) -> Non
             choices, metavar = None, metavar or f"{{{','.join(choices)}}}"
     kind = next(kind for kind in get_args(hint) or (hint,) if kind in (int, float, str))
     group.add_argument(f"--{name}", *about.aliases, type=kind, choices=choices, metavar=metavar, **options)
+
+
+def _shown_default(name: str, default: Any) -> str:
+    """What -h says of a flag left out: its value, and the paper's where that is another."""
+    usual, paper = (PRESETS[preset].get(name, default) for preset in (DEFAULT_PRESET, "paper"))
+    if usual is None or usual == ():
+        return ""
+    return f" (default: {_words(usual)}{f'; paper: {_words(paper)}' if paper != usual else ''})"
 
 
 def _words(value: Any) -> str:
@@ -290,15 +299,18 @@ def parse(argv: Sequence[str] | None = None) -> Options:
             if about.choices:
                 words = dict.fromkeys(word for text in words for word in text.split(",") if word)
             given[name] = tuple(words)
-    options = Options(**PRESETS[given.get("preset", "paper")] | given, given=frozenset(given))
+    options = Options(**PRESETS[given.get("preset", DEFAULT_PRESET)] | given, given=frozenset(given))
     if not (options.train or options.test or options.predict):
         parser.error("say what to do: --train, --test or --predict")
     if wrong := complaint(vars(options)):
         raise InputError(wrong)
     if options.frontier == "best_first" and not (options.use_box_geometry and options.use_pair_context):
-        raise InputError("--frontier best_first chooses pairs by --use_box_geometry and --use_pair_context: add them")
+        raise InputError(
+            "--frontier best_first chooses pairs by --use_box_geometry and --use_pair_context: add them, or walk with "
+            "--frontier breadth_first --no-use_memory"
+        )
     if options.use_memory and options.frontier != "best_first":
-        raise InputError("--use_memory needs --frontier best_first")
+        raise InputError("--use_memory needs --frontier best_first; add it, or --no-use_memory")
     # shares of slots are whole numbers, so the memory may hold less than its capacity
     most = options.replay_buffer_capacity - MOST_SLOTS * options.batch_size
     if options.replay_buffer_minimum_number_samples > most:

@@ -2,7 +2,8 @@
 
 `main.py` makes its flags of these dataclasses (`engine/options.py`), a checkpoint stores them, and the parts of the
 program take the dataclass that they need. A new flag is one line here, plus its use. This file imports no PyTorch, so
-that `main.py -h` answers at once. The defaults are the paper's where it gives one.
+that `main.py -h` answers at once. The defaults here are the paper's where it gives one; for a flag left out `main.py`
+takes those of `--preset best`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from engine.options import DETECTORS, MODEL_FLAGS, NAMES, PARTS, PRESETS, RUN_FLAGS, Options, complaint, parse
+from engine.options import (
+    DETECTORS,
+    MODEL_FLAGS,
+    NAMES,
+    PARTS,
+    PRESETS,
+    RUN_FLAGS,
+    Options,
+    complaint,
+    make_parser,
+    parse,
+)
 from files.io import InputError
 from files.options import LearningOptions, ModelOptions, Rules, SceneOptions, flags_of
 
@@ -46,7 +57,7 @@ def another(kind, name, about):
 def test_every_flag_reaches_its_dataclass(kind, name, about):
     words, value = another(kind, name, about)
     task = [] if name in ("train", "test", "predict") else ["--train"]
-    options = parse([*task, *words, *NEEDS.get(name, [])])
+    options = parse([*task, "--preset", "paper", *words, *NEEDS.get(name, [])])
     assert getattr(options.part(kind), name) == value
     assert name in options.given
     for alias in about.aliases:
@@ -71,6 +82,16 @@ def test_a_preset_sets_options_that_there_are_to_values_that_they_take():
         options = parse(["--train", "--preset", preset])
         assert complaint(vars(options)) is None
         assert all(getattr(options, name) == value for name, value in PRESETS[preset].items())
+
+
+def test_a_flag_left_out_has_the_value_of_the_best_preset_and_help_says_the_papers_too():
+    assert vars(parse(["--train"])) == vars(parse(["--train", "--preset", "best"])) | {"given": frozenset({"train"})}
+    shown = " ".join(make_parser().format_help().split())
+    for name, value in (PRESETS["paper"] | PRESETS["best"]).items():
+        paper, best = (getattr(parse(["--train", "--preset", preset]), name) for preset in ("paper", "best"))
+        assert best == value
+        words = [" ".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in (best, paper)]
+        assert best == paper or f"(default: {words[0]}; paper: {words[1]})" in shown, name
 
 
 def test_the_command_line_wins_over_the_checkpoint_and_the_checkpoint_over_the_preset():
@@ -124,7 +145,9 @@ def test_options_of_a_damaged_checkpoint_are_refused_in_one_line(change):
         ("--category_vectors 10000000000000", "--learned_category_vectors must be at most 4096"),
         ("--replay_buffer_capacity 100", "or training never begins"),
         ("--policy agent chance", "--policy must be one of agent, frequency, random"),
-        ("--use_memory", "--use_memory needs --frontier best_first"),
+        ("--preset paper --use_memory", "--use_memory needs --frontier best_first"),
+        ("--frontier breadth_first", "--no-use_memory"),
+        ("--no-use_pair_context", "--frontier breadth_first --no-use_memory"),
     ],
 )
 def test_a_value_out_of_bounds_is_named_in_one_line(words, said):
@@ -144,7 +167,7 @@ def test_help_is_grouped_with_defaults_and_loads_no_pytorch():
     script = "import sys, main\ntry: main.main(['-h'])\nfinally: print('torch' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True).stdout
     assert shown.splitlines()[-1] == "False"
-    for words in ("what to do", "files:", "learning:", "machine:", "(default: 0.0007)", "(default: 4096 2048)"):
+    for words in ("what to do", "files:", "learning:", "machine:", "(default: 0.001; paper: 0.0007)", "(default: 0)"):
         assert words in shown
 
 
