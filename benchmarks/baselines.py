@@ -30,7 +30,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ from files.io import InputError, reports_input_errors, write_json
 from files.options import SceneOptions
 from files.predictions import PhrasesOfImages, prediction_scenes, read_predictions
 from files.splits import Split
-from metrics.figures import RESAMPLES, Counts, difference, figures
+from metrics.figures import RESAMPLES, Counts, difference, figures, mean_counts
 from metrics.sgg import one_predicate_a_pair
 from scenes.feature_cache import FeatureCache, compute_features
 from scenes.features import build_embedding
@@ -167,12 +167,7 @@ def columns(folders: Sequence[Path], truth: GroundTruth) -> dict[str, Counts]:
         seeds.append(found)
     if not seeds or not seeds[0]:
         raise InputError(f"{', '.join(map(str, folders))}: no predictions; give folders that main.py --test wrote")
-    return {
-        column: replace(
-            counts, found={n: np.mean([seed[column].found[n] for seed in seeds], axis=0) for n in counts.found}
-        )
-        for column, counts in seeds[0].items()
-    }
+    return {column: mean_counts([seed[column] for seed in seeds]) for column in seeds[0]}
 
 
 def markdown(rows: dict[str, dict[str, Counts]], measure: str) -> list[str]:

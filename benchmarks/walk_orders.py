@@ -1,11 +1,12 @@
 """What choosing where to look is worth: recall after so many pairs, in the agent's order and in others, side by side.
 
-    python benchmarks/walk_orders.py --run vrd_run --supervised supervised_run --output_dir orders \\
+    python benchmarks/walk_orders.py --run RUN_0 RUN_1 RUN_2 --supervised CLASSIFIER_0 CLASSIFIER_1 CLASSIFIER_2 \\
         --train_data vrd_run/data/data_samples/train_data.json \\
         --test_data vrd_run/data/data_samples/test_data.json --detections VRD/detections_test.json
 
-One trained agent (`--run`: best.pt of main.py --train with --frontier best_first) looks at T pairs an image, in each
-order; nothing else differs. Recall of every budget is that of what had been said until then: its own best 50 and 100.
+A trained agent (`--run`: best.pt of main.py --train with --frontier best_first; several seeds: their mean) looks at T
+pairs an image, in each order; nothing else differs. Recall of every budget is that of what had been said until then:
+its own best 50 and 100.
 
     learned        the agent's own: by the candidate network's Q, which costs a hundredth of a look
     breadth first  the most confident object with all others, then the next one
@@ -17,6 +18,7 @@ order; nothing else differs. Recall of every budget is that of what had been sai
 --supervised: a run with the same flags and --no-use_memory --no-new_phrases_only, which is a classifier of pairs with
 equal inputs and as many networks; it is trained here where its folder has no best.pt. Its scores stand as they are and
 damped by hand: a tenth for a triplet that repeats a more confident one (same words, both boxes overlap).
+--also: agents trained otherwise (another discount, no memory), each in its own order.
 
 Prints the tables with paired bootstrap intervals over images, draws recall against pairs, and says what the candidate
 network costs in multiply-adds and in seconds.
@@ -29,9 +31,8 @@ import dataclasses
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -43,23 +44,25 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
+from benchmarks.pair_orders import Order, annotated_share, orders
 from boxes import iou
 from engine.options import parse
 from engine.parts import Parts, make_agent, make_parts, open_detections, open_scenes, read_agent, trained_network
 from engine.results import counts_of
-from engine.walk import Findings, best, walk
-from environment import best_first_dtype
+from engine.walk import Findings, best, own_choices, walk
 from evaluation import train_triplets
-from files.io import InputError, atomic_write, reports_input_errors, text_table, write_json
+from files.io import InputError, atomic_write, reports_input_errors, write_json
 from files.splits import Split
-from metrics.figures import Counts, difference, figures
+from metrics.figures import RESAMPLES, Counts, difference, figures, mean_counts
 from scenes.scene import SceneSet
 from vrl_model import Agent, Judgement
 
 BINS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # of chances, for the calibration
 CURVE = (1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 40, 56, 80)
+TASKS = ("relationship", "relationship_k1", "phrase", "zero_shot_relationship")
 DAMPED = 0.1  # of a score, where a more confident triplet has said it
-Order = Callable[[np.ndarray], np.ndarray]
+Seen = set[tuple[str, ...]]  # triplets of the training images
+Systems = dict[str, dict[str, list[Counts]]]  # name -> task -> one a seed
 
 
 class Ordered:
@@ -88,55 +91,6 @@ class Ordered:
         self.judge_seconds += time.perf_counter() - started
         self.judged += len(candidates)
         return q
-
-
-def orders(agent: Agent, scenes: SceneSet, table: np.ndarray, seed: int) -> dict[str, Order | None]:
-    """What to look at next, as Q of candidates; None: the agent's own."""
-    rng = np.random.default_rng(seed)
-    places: dict[int, np.ndarray] = {}
-
-    def breadth_first(candidates: np.ndarray) -> np.ndarray:
-        for scene in np.unique(candidates["scene"]).tolist():
-            places.setdefault(scene, np.argsort(np.argsort(-scenes[scene].candidate_scores[:, 0], kind="stable")))
-        place = [
-            places[scene][subject] * 1000 + places[scene][other]
-            for scene, subject, other in candidates[["scene", "subject", "object"]].tolist()
-        ]
-        return 1e6 - np.array(place, dtype=np.float32)
-
-    def lookahead(candidates: np.ndarray) -> np.ndarray:
-        states = np.zeros(len(candidates), dtype=agent_dtype(scenes, agent))
-        for name in candidates.dtype.names:
-            states[name] = candidates[name]
-        chance = agent(states).predicate_confidence.sum(dim=1).numpy()
-        return chance.astype(np.float32) * candidates["certainty"] + np.float32(1e-6)
-
-    return {
-        "learned": None,
-        "lookahead": lookahead,
-        "table": lambda c: (table[c["subject_category"], c["object_category"]] * c["certainty"]).astype(np.float32),
-        "confidence": lambda c: c["certainty"].copy(),
-        "breadth first": breadth_first,
-        "random": lambda c: 1 - rng.random(len(c)).astype(np.float32),
-    }
-
-
-def agent_dtype(scenes: SceneSet, agent: Agent) -> np.dtype:
-    """Of the agent's states."""
-    return best_first_dtype(scenes.graph, agent.action_sets.rules)
-
-
-def annotated_share(scenes: SceneSet) -> np.ndarray:
-    """How often a pair of two categories is annotated, of how often it could be: (C, C), a little towards the mean."""
-    size = len(scenes.graph.entities)
-    pairs, annotated = np.zeros((size, size)), np.zeros((size, size))
-    for scene in scenes:
-        category = scene.candidates[:, 0]
-        np.add.at(pairs, (category[:, None], category), 1 - np.eye(len(category)))
-        ends = np.unique(scene.gt_relationships[:, [0, 2]], axis=0)
-        np.add.at(annotated, (scene.gt_categories[ends[:, 0]], scene.gt_categories[ends[:, 1]]), 1)
-    mean = annotated.sum() / max(pairs.sum(), 1)
-    return (annotated + mean) / (pairs + 1)
 
 
 def damped(found: Findings, scenes: SceneSet) -> Findings:
@@ -235,9 +189,9 @@ def recall(counts: Counts) -> str:
     return " / ".join(f"{values[n]:.1f}" for n in ("50", "100"))
 
 
-def calibration(policy: Ordered) -> list[list[str]]:
+def calibration(policies: Sequence[Ordered]) -> list[list[str]]:
     """Pairs by the chance that the candidate network gives them: how many, the mean chance, the share that paid."""
-    chance, found = np.concatenate(policy.calls, axis=1)
+    chance, found = np.concatenate([call for policy in policies for call in policy.calls], axis=1)
     bins = np.clip(np.digitize(chance, BINS) - 1, 0, len(BINS) - 2)
     rows = [["chance", "pairs", "expected", "found"]]
     for i in range(len(BINS) - 1):
@@ -248,12 +202,12 @@ def calibration(policy: Ordered) -> list[list[str]]:
     return [*rows, ["all", str(len(chance)), f"{chance.mean():.3f}", f"{found.mean():.3f}"]]
 
 
-def draw(curves: dict[str, list[float]], whole: dict[str, float], path: Path) -> None:
+def draw(curves: dict[str, list[float]], whole: float, path: Path) -> None:
     """R@50 against pairs looked at."""
     figure, axes = pyplot.subplots(figsize=(6.5, 4))
     for name, values in curves.items():
         axes.plot(CURVE, values, marker=".", label=name)
-    axes.axhline(max(whole.values()), color="0.8", linewidth=1)
+    axes.axhline(whole, color="0.8", linewidth=1)
     axes.set(xscale="log", xlabel="pairs looked at in an image", ylabel="relationship R@50, per cent")
     axes.set_xticks(CURVE[::2], [str(t) for t in CURVE[::2]])
     axes.minorticks_off()
@@ -263,76 +217,171 @@ def draw(curves: dict[str, list[float]], whole: dict[str, float], path: Path) ->
     pyplot.close(figure)
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
+@dataclasses.dataclass
+class Tally:
+    """What all agents found: one entry a seed in each list."""
+
+    budgets: dict[str, list[list[Counts]]] = dataclasses.field(
+        default_factory=dict
+    )  # order -> after T pairs, all pairs
+    curves: dict[str, list[list[float]]] = dataclasses.field(default_factory=dict)  # order -> R@50 after CURVE pairs
+    systems: Systems = dataclasses.field(default_factory=dict)
+    looks: dict[str, list[Ordered]] = dataclasses.field(default_factory=dict)  # agent -> its walk over every pair
+    stops: dict[str, list[Ordered]] = dataclasses.field(default_factory=dict)  # agent -> its walk that ends by itself
+
+    def add(self, name: str, tasks: dict[str, Counts]) -> None:
+        """One more seed of a system."""
+        row = self.systems.setdefault(name, {})
+        for task in TASKS:
+            row.setdefault(task, []).append(tasks[task])
+
+    def walk(self, run: Run, name: str, order: Order | None, options: argparse.Namespace, seen: Seen) -> None:
+        """Every pair in one order; in an agent's own order also a walk that ends by itself."""
+        found, policy = run.walk(order, name=name)
+        scenes = run.scenes
+        whole = tasks_of(found, scenes, seen)
+        of_budgets = [recall_within(found, t, scenes) for t in options.budgets]
+        self.budgets.setdefault(name, []).append([*of_budgets, whole["relationship"]])
+        curve = [figures(recall_within(found, t, scenes))["recall"]["50"] for t in CURVE]
+        self.curves.setdefault(name, []).append(curve)
+        if order is None:
+            self.looks.setdefault(name, []).append(policy)
+            self.add(f"{name}, every pair", whole)
+            found, policy = run.walk(may_stop=True, name=f"{name}, stops")
+            self.stops.setdefault(name, []).append(policy)
+            self.add(f"{name}, stops by itself", tasks_of(found, scenes, seen))
+
+
+def walk_all(runs: Sequence[Run], options: argparse.Namespace, seen: Seen) -> Tally:
+    """The agents in every order, and the other agents in their own."""
+    tally = Tally()
+    for run in runs:
+        table = annotated_share(SceneSet(Split(options.train_data), run.parts.graph))
+        for name, order in orders(run.agent(), run.scenes, table, options.seed).items():
+            tally.walk(run, name, order, options, seen)
+    for name, *folders in options.also or ():
+        for folder in folders:
+            tally.walk(Run(Path(folder), options), name, None, options, seen)
+    return tally
+
+
+def walk_supervised(tally: Tally, runs: Sequence[Run], options: argparse.Namespace, seen: Seen) -> None:
+    """The classifiers of pairs with equal inputs, one for each run, as they stand and damped by hand."""
+    for run, folder in zip(runs, map(Path, options.supervised), strict=True):
+        if not (folder / "best.pt").exists():
+            train_supervised(run.parts, folder, options.train_data)
+        if not (folder / "graph.pickle").exists():
+            run.parts.graph.save(folder / "graph.pickle")
+        control = Run(folder, options)
+        scenes = control.scenes
+        found, _ = control.walk(name="supervised")
+        tally.add("supervised classifier", tasks_of(found, scenes, seen))
+        tally.add("supervised, damped by hand", tasks_of(damped(found, scenes), scenes, seen))
+
+
+def tasks_of(found: Findings, scenes: SceneSet, seen: Seen) -> dict[str, Counts]:
+    """What all pairs that were looked at found, of every task of TASKS."""
+    tasks = counts_of(best(found), scenes, scenes.images, seen)[0]
+    own = counts_of(best(own_choices(found)), scenes, scenes.images)[0]
+    return tasks | {"relationship_k1": own["relationship"]}
+
+
+def recall_within(found: Findings, budget: int, scenes: SceneSet) -> Counts:
+    """What had been found after `budget` looks at each image."""
+    return counts_of(within(found, budget), scenes, scenes.images)[0]["relationship"]
+
+
+def table(title: str, rows: list[list[str]]) -> str:
+    """Markdown: a title and a table whose first row is its head."""
+    head, *body = ("| " + " | ".join(row) + " |" for row in rows)
+    return "\n".join([title, "", head, "| --- " * len(rows[0]) + "|", *body, ""])
+
+
+def report(tally: Tally, runs: Sequence[Run], options: argparse.Namespace) -> str:
+    """All tables, in Markdown."""
+    budgets = {name: means(seeds) for name, seeds in tally.budgets.items()}
+    systems = {name: {task: mean_counts(seeds) for task, seeds in row.items()} for name, row in tally.systems.items()}
+    head = ["", *(f"{t} pairs" for t in options.budgets), "all pairs"]
+    learned = budgets["learned"]
+    lines = [
+        table(
+            f"Relationship R@50 / R@100 after so many looks at an image, mean of {len(runs)} agents:",
+            [head, *([name, *map(recall, row)] for name, row in budgets.items())],
+        ),
+        table(
+            "The learned order of each agent:",
+            [head, *([f"seed {i}", *map(recall, row)] for i, row in enumerate(tally.budgets["learned"]))],
+        ),
+        table(
+            "The learned order less each other's, 95 % intervals (paired bootstrap over images):",
+            [head, *([n, *map(interval, learned, row)] for n, row in budgets.items() if n != "learned")],
+        ),
+        table("All pairs:", [["", *TASKS], *([name, *map(recall, row.values())] for name, row in systems.items())]),
+    ]
+    for agent in ("learned, every pair", "learned, stops by itself"):
+        others = {name: row for name, row in systems.items() if not name.startswith("learned")}
+        differences = [[n, *(interval(systems[agent][t], row[t]) for t in TASKS)] for n, row in others.items()]
+        lines += [table(f"{agent}, less:", [["", *TASKS], *differences])] if others else []
+    lines += [costs(tally, runs), ""]
+    lines += [table("Pairs by the chance of something new there:", calibration(tally.looks["learned"]))]
+    return "\n".join(lines)
+
+
+def means(seeds: Sequence[Sequence[Counts]]) -> list[Counts]:
+    """Of each column, over the seeds."""
+    return [mean_counts(column) for column in zip(*seeds, strict=True)]
+
+
+def costs(tally: Tally, runs: Sequence[Run]) -> str:
+    """When the agents stop, and what choosing costs beside looking."""
+    lines = []
+    for name, looks in tally.looks.items():
+        shares = (f"{stop.looks / all_.looks:.0%}" for stop, all_ in zip(tally.stops[name], looks, strict=True))
+        lines.append(f"{name}: stops by itself after {', '.join(shares)} of the pairs.")
+    looks, stops = tally.looks["learned"], tally.stops["learned"]
+    pairs, judged = sum(policy.looks for policy in looks), sum(policy.judged for policy in looks)
+    look, judge = runs[0].multiply_adds(), runs[0].network.candidate.multiply_adds
+    lines.append(
+        f"A look costs {look:,} multiply-adds, judging a candidate {judge:,} ({judge / look:.2%}); {judged / pairs:.2f}"
+        f" are judged for each pair, {judged * judge / (pairs * look):.2%} of the looks' multiply-adds."
+    )
+    for title, walks in (("Every pair", looks), ("Stopping by itself", stops)):
+        seconds = (sum(getattr(walk, f"{what}_seconds") for walk in walks) for what in ("look", "judge"))
+        lines.append("{}: {:.1f} s of looks, {:.1f} s of judging candidates.".format(title, *seconds))
+    return "\n".join(lines)
+
+
+def run(options: argparse.Namespace) -> None:
     """Walk in every order, compare, draw."""
     output = Path(options.output_dir)
-    agent_run = Run(Path(options.run), options)
-    scenes = agent_run.scenes
+    runs = [Run(Path(folder), options) for folder in options.run]
     seen = train_triplets(Split(options.train_data))
-    table = annotated_share(SceneSet(Split(options.train_data), agent_run.parts.graph))
-
-    def score(found: Findings, of: SceneSet = scenes) -> dict[str, Counts]:
-        return counts_of(best(found), of, of.images, seen)[0]
-
-    whole, budgets, curves, results = {}, {}, {}, {}
-    for name, order in orders(agent_run.agent(), scenes, table, options.seed).items():
-        found, policy = agent_run.walk(order, name=name)
-        whole[name] = score(found)
-        budgets[name] = [score(within(found, budget))["relationship"] for budget in options.budgets]
-        curves[name] = [figures(score(within(found, t))["relationship"])["recall"]["50"] for t in CURVE]
-        if name == "learned":
-            cost = policy
-    rows = [["order", *(f"{t} pairs" for t in options.budgets), "all pairs"]]
-    rows += [[name, *map(recall, budgets[name]), recall(whole[name]["relationship"])] for name in budgets]
-    print("Relationship R@50 / R@100 after so many looks at an image, one agent\n" + text_table(rows))
-    print("\nThe learned order less each other's, R@50 and R@100, 95 % intervals (paired bootstrap over images)")
-    lines = [["order", *(f"{t} pairs" for t in options.budgets)]]
-    lines += [[n, *map(interval, budgets["learned"], budgets[n])] for n in budgets if n != "learned"]
-    print(text_table(lines))
-    stopped, policy = agent_run.walk(may_stop=True, name="stops by itself")
-    pairs = cost.looks
-    kinds = ("relationship", "phrase", "zero_shot_relationship")
-    systems = {"agent, every pair": whole["learned"], "agent, stops by itself": score(stopped)}
+    tally = walk_all(runs, options, seen)
     if options.supervised:
-        other = Path(options.supervised)
-        if not (other / "best.pt").exists():
-            train_supervised(agent_run.parts, other, options.train_data)
-        if not (other / "graph.pickle").exists():
-            agent_run.parts.graph.save(other / "graph.pickle")
-        control = Run(other, options)
-        found, _ = control.walk(name="supervised")
-        systems["supervised classifier"] = score(found, control.scenes)
-        systems["supervised, damped by hand"] = score(damped(found, control.scenes), control.scenes)
-    rows = [["", *kinds]] + [[name, *(recall(counts[k]) for k in kinds)] for name, counts in systems.items()]
-    print("\n" + text_table(rows))
-    for name in list(systems)[1:]:
-        first = systems["agent, every pair"]["relationship"]
-        print(f"agent, every pair, less {name}: {interval(first, systems[name]['relationship'])}")
-    calibrated = calibration(cost)
-    look, judge = agent_run.multiply_adds(), agent_run.network.candidate.multiply_adds
-    results = {
-        "pairs": pairs,
-        "pairs_before_stopping": policy.looks,
-        "budgets": {n: [figures(c)["recall"] for c in counts] for n, counts in budgets.items()},
-        "curve": {"pairs": CURVE, **curves},
-        "systems": {n: {k: figures(c, 1000) for k, c in counts.items()} for n, counts in systems.items()},
-        "calibration": calibrated,
-        "multiply_adds": {"look": look, "candidate": judge, "candidates_judged": cost.judged},
-        "seconds": {"looks": cost.look_seconds, "candidates": cost.judge_seconds},
-    }
-    print(
-        f"\nStops after {policy.looks} of {pairs} pairs ({policy.looks / pairs:.0%}).\n"
-        f"A look costs {look:,} multiply-adds, judging a candidate {judge:,} ({judge / look:.2%}); "
-        f"{cost.judged / pairs:.2f} judged for each pair, {cost.judged * judge / (pairs * look):.2%} of the looks' "
-        "multiply-adds. On this machine "
-        f"{cost.judge_seconds:.1f} s beside {cost.look_seconds:.1f} s of looks without pixels."
-    )
-    print("\nIs a chance what it says? Pairs by the chance of something new\n" + text_table(calibrated))
+        if len(options.supervised) != len(runs):
+            raise InputError(f"--supervised: give a folder for each of the {len(runs)} runs")
+        walk_supervised(tally, runs, options, seen)
+    text = report(tally, runs, options)
+    print(text)
     output.mkdir(parents=True, exist_ok=True)
-    draw(curves, {name: figures(c["relationship"])["recall"]["50"] for name, c in whole.items()}, output / "orders.png")
+    with atomic_write(output / "orders.md", "w") as file:
+        file.write(text)
+    curves = {name: np.mean(rows, axis=0).tolist() for name, rows in tally.curves.items()}
+    draw(
+        curves,
+        max(figures(means(seeds)[-1])["recall"]["50"] for seeds in tally.budgets.values()),
+        output / "orders.png",
+    )
+    results = {
+        "budgets": {n: [figures(c, RESAMPLES) for c in means(seeds)] for n, seeds in tally.budgets.items()},
+        "systems": {
+            n: {task: [figures(c)["recall"] for c in seeds] for task, seeds in row.items()}
+            for n, row in tally.systems.items()
+        },
+        "curve": {"pairs": CURVE, **curves},
+    }
     write_json(output / "orders.json", results, indent=2)
-    print(f"Written to {output / 'orders.json'} and {output / 'orders.png'}.")
-    return results
+    print(f"Written to {output / 'orders.md'}, {output / 'orders.json'} and {output / 'orders.png'}.")
 
 
 @reports_input_errors
@@ -341,8 +390,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n", 1)[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--run", required=True, help="--output_dir of main.py --train, with its graph.pickle")
-    parser.add_argument("--supervised", metavar="DIR", help="the same without memory; trained where it has no best.pt")
+    parser.add_argument(
+        "--run",
+        required=True,
+        nargs="+",
+        metavar="DIR",
+        help="--output_dir of main.py --train, with its graph.pickle; several seeds: their mean",
+    )
+    parser.add_argument(
+        "--supervised",
+        nargs="+",
+        metavar="DIR",
+        help="one for each run: trained without memory where it has no best.pt",
+    )
+    parser.add_argument(
+        "--also",
+        nargs="+",
+        action="append",
+        metavar="NAME_AND_DIRS",
+        help="another agent in its own order: a name, then its folders, one a seed; several: several times",
+    )
     parser.add_argument("--train_data", required=True, help="the training split: the table, zero-shot triplets")
     parser.add_argument("--test_data", required=True, help="the split to walk over")
     parser.add_argument("--detections", metavar="FILE", help="detected boxes of the test images; else annotated ones")

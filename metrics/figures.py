@@ -12,7 +12,7 @@ systems is taken over the same draws for both (paired), which leaves out what is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -136,6 +136,12 @@ def _summary(systems: Sequence[Counts], resamples: int) -> dict[str, Any]:
                 str(n): np.percentile(row, [2.5, 97.5]).tolist() for n, row in rows.items()
             }
     return result
+
+
+def mean_counts(runs: Sequence[Counts]) -> Counts:
+    """The mean of several runs on the same images, such as of several seeds: what was found on average."""
+    found = {n: np.mean([counts.found[n] for counts in runs], axis=0) for n in runs[0].found}
+    return replace(runs[0], found=found)
 
 
 def by_word(counts: Counts) -> dict[int, dict[str, Any]]:
