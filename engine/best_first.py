@@ -103,12 +103,17 @@ class BestFirstEnvironment(Episodes):
         self.subject[slots] = self.object[slots] = -1
 
     def advance(
-        self, promise: Promise, epsilon: float = 0.0, uniform: np.ndarray | None = None, may_stop: bool = True
+        self,
+        promise: Promise,
+        epsilon: float = 0.0,
+        uniform: np.ndarray | None = None,
+        may_stop: bool = True,
+        least: int = 1,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Choose the next pair in every slot: the one of the highest Q, or with probability epsilon any other.
 
         promise: Q of candidates (`candidate_dtype`); Terminal's is 0. uniform: (num_slots, 2) random numbers in [0, 1).
-        may_stop: Terminal is chosen where nothing promises more than 0 and at least one pair has been looked at.
+        may_stop: Terminal is chosen where nothing promises more than 0 and at least `least` pairs have been looked at.
 
         Returns, of the slots that were active: the Q of what they choose next float32 (n,), 0 for Terminal or where
         nothing is left, and done bool (n,), True where the image ended. Running out of steps ends the walk over an
@@ -117,10 +122,10 @@ class BestFirstEnvironment(Episodes):
         slots = np.flatnonzero(self.active)
         self._judge(promise)
         best = self.promise[slots].max(axis=(1, 2), initial=-np.inf)
-        begun = self.num_steps[slots] > 0
+        enough = self.num_steps[slots] >= least
         done = (best == -np.inf) | (self.num_steps[slots] >= self.rules.maximum_steps)
         if may_stop:
-            done |= (best <= 0) & begun
+            done |= (best <= 0) & enough
         if done.any():
             self._begin_images(slots[done])
             self._judge(promise)

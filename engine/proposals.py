@@ -200,7 +200,7 @@ class PhotoBoxes(dict[str, Detections]):
         return f"Boxes: found by {self.path}, {len(self.classes)} classes."
 
     def look(self, photos: Sequence[Any]) -> None:
-        """Find the boxes of `engine.prediction.Photo`s, instead of those of earlier ones; none become a `problem`."""
+        """Find the boxes of `engine.photos.Photo`s, instead of those of earlier ones; none become a `problem`."""
         self.clear()
         readable = [photo for photo in photos if not photo.problem]
         if self.file is not None:

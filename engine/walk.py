@@ -57,13 +57,15 @@ def walk(
     progress: str | None = None,
     most: int = BEST,
     may_stop: bool = True,
+    least: int = 1,
 ) -> Findings:
     """Walk greedily through `images` (indices into scenes), once each.
 
     rules.predicates_per_pair: 1 takes the agent's own choice, more reads the k best Q values of each visited pair;
     rules.attributes_per_step too. The score of a relationship is the policy's confidence times those of both
     instances, of an attribute times that of its one. The `most` best of each kind are kept, and of the agent's own
-    choices the `maximum_choices` best. may_stop: best first, Terminal ends an image; else every pair is looked at.
+    choices the `maximum_choices` best. may_stop: best first, Terminal ends an image, once `least` pairs were looked at;
+    else every pair is looked at.
     """
     action_sets = ActionSetMaker(scenes.graph, rules)
     env = make_environment(scenes, min(num_slots, max(len(images), 1)), rules)
@@ -71,7 +73,7 @@ def walk(
     images = np.asarray(images, dtype=np.int64)
     env.assign(queues_of(images, most_steps(scenes, images, rules), env.num_slots))
     if best_first:
-        env.advance(policy.promise, may_stop=may_stop)
+        env.advance(policy.promise, may_stop=may_stop, least=least)
     columns: list[list[dict[str, np.ndarray]]] = [[], [], []]
     pending = 0
     with tqdm(total=len(images), desc=progress, unit="image", disable=None if progress else True) as bar:
@@ -98,7 +100,7 @@ def walk(
             ]
             if best_first:
                 env.say(states, *triple, judgement.predicate_confidence.cpu().numpy())
-                done = env.advance(policy.promise, may_stop=may_stop)[1]
+                done = env.advance(policy.promise, may_stop=may_stop, least=least)[1]
             else:
                 done = env.step(states, *triple)[1]
             bar.update(int(done.sum()))

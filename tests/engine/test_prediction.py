@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from tiny_run import World, copy_of_run
 
+from engine import photos as photos_on_their_way
 from engine import prediction
 from engine.parts import PRETRAINED
 from files.detections_json import COCO_CATEGORIES
@@ -81,12 +82,13 @@ def test_one_photo(made, run, capsys):
 def test_it_finds_what_a_test_finds(made, run):
     """The same photo, boxes and agent: the same graph, though features come from the photo and not from the cache.
 
-    The test keeps the agent's own choices too, however little it believes in them.
+    The test keeps the agent's own choices too, however little it believes in them. Both look at every pair.
     """
-    assert main(["--test", *made.files(run), "--detections", str(made.detections), "--device", "cpu"]) == 0
+    all_pairs = ("--step_cost", "0")
+    assert main(["--test", *made.files(run), *all_pairs, "--detections", str(made.detections), "--device", "cpu"]) == 0
     tested = json.loads((run / "predictions.json").read_text())
     photo = one_photo(made)
-    assert predict(made, run, photo) == 0
+    assert predict(made, run, photo, *all_pairs) == 0
     graph = json.loads((run / "predictions" / f"{photo.stem}.json").read_text())
     names = [thing["name"] for thing in graph["objects"]]
     found = [(names[e["subject"]], e["predicate"], names[e["object"]], e["score"]) for e in graph["relationships"]]
@@ -137,22 +139,22 @@ def test_a_stopped_run_goes_on_and_another_setting_begins_anew(made, run, tmp_pa
     monkeypatch.setattr(prediction, "BLOCK_OF_PIXELS", 2)
     decoded = []
     monkeypatch.setattr(
-        prediction, "load_image", lambda path, *size: decoded.append(path.name) or load_image(path, *size)
+        photos_on_their_way, "load_image", lambda path, *size: decoded.append(path.name) or load_image(path, *size)
     )
-    write = prediction._write
+    write = prediction.write_graph
 
     def dies(graph, photo, formats):
         if graph["image_name"] == "grey.png":
             raise KeyboardInterrupt
         write(graph, photo, formats)
 
-    monkeypatch.setattr(prediction, "_write", dies)
+    monkeypatch.setattr(prediction, "write_graph", dies)
     assert predict(made, run, tmp_path / "photos", detections=boxes) == 130
     assert "same command" in capsys.readouterr().out
     done = {name for name in written(run) if name.endswith(".json")}
     assert 0 < len(done) < len(names)
 
-    monkeypatch.setattr(prediction, "_write", write)
+    monkeypatch.setattr(prediction, "write_graph", write)
     decoded.clear()
     assert predict(made, run, tmp_path / "photos", detections=boxes) == 0
     assert sorted(decoded) == sorted(name for name in names if f"{Path(name).stem}.json" not in done)  # once each
@@ -420,3 +422,18 @@ def test_the_agent_that_comes_along_is_small_and_knows_every_class_of_coco():
     mapped = map_classes(voc, graph, [class_map], stand_ins=False)
     words = [graph.entities[entity] for entity in mapped.entities]
     assert words == ["airplane", "table", "motorbike", "plant", "sofa", "monitor"]
+
+
+def test_every_pair_of_a_photo_with_few_objects_is_looked_at(tmp_path, photo_of):
+    """The agent would stop after the first pairs; a crowded photo it does leave early."""
+    photo = photo_of("few.jpg")
+    person = {"category": "person", "score": 0.9}
+    few = [person | {"bbox": [10 + 70 * i, 20, 60 + 70 * i, 220]} for i in range(4)]
+    many = [person | {"bbox": [5 + 12 * i, 20, 25 + 12 * i, 220]} for i in range(24)]
+    photo_of("many.jpg")
+    (tmp_path / "boxes.json").write_text(json.dumps({"few.jpg": few, "many.jpg": many}))
+    flags = ["--detections", tmp_path / "boxes.json", "--output_dir", tmp_path / "out", "--device", "cpu"]
+    assert main(["--predict", *map(str, [photo.parent, *flags, "--format", "json"])]) == 0
+    steps = {tuple(step) for step in graph_of(tmp_path / "out", "few")["steps"]}
+    assert steps == {(a, b) for a in range(4) for b in range(4) if a != b}
+    assert 100 <= len(graph_of(tmp_path / "out", "many")["steps"]) < 24 * 23

@@ -36,10 +36,11 @@ def promise_of(seed, scene, s, o, repeats):
     rules=rules,
     factor=st.sampled_from([0.5, 100.0]),
     may_stop=st.booleans(),
+    least=st.integers(1, 4),
     seed=st.integers(0, 1000),
 )
 def test_best_first_episodes_are_what_a_slow_implementation_says(
-    graph, pictures, num_slots, rules, factor, may_stop, seed
+    graph, pictures, num_slots, rules, factor, may_stop, least, seed
 ):
     """Order, stops, memory, what pays and rewards agree; several slots together are the same as one by one."""
     records = [record for record, _ in pictures]
@@ -68,13 +69,13 @@ def test_best_first_episodes_are_what_a_slow_implementation_says(
 
             slow = SlowBestFirst(records[number], pictures[number][1], graph, rules, q, factor)
             if slow.frontier:
-                slow.look(slow.next_pair(may_stop))
+                slow.look(slow.next_pair(may_stop, least))
                 return number, slow
         return None
 
     chance = np.random.default_rng(seed)
     episodes = [begin(slot) for slot in range(num_slots)]
-    env.advance(promise, may_stop=may_stop)
+    env.advance(promise, may_stop=may_stop, least=least)
     while any(episodes):
         slots = [slot for slot in range(num_slots) if episodes[slot]]
         assert np.flatnonzero(env.active).tolist() == slots
@@ -104,11 +105,11 @@ def test_best_first_episodes_are_what_a_slow_implementation_says(
                 None if n < 0 else words[n] for n, words in ((attribute[row], ATTRIBUTES), (predicate[row], PREDICATES))
             ]
             assert rewards[row].tolist() == episodes[slot][1].say(*said, chances[row].tolist())
-        following, done = env.advance(promise, may_stop=may_stop)
+        following, done = env.advance(promise, may_stop=may_stop, least=least)
         for row, slot in enumerate(slots):
             slow = episodes[slot][1]
             assert following[row] == slow.best_left()
-            pair = slow.next_pair(may_stop)
+            pair = slow.next_pair(may_stop, least)
             assert done[row] == (pair is None)
             if pair is None:
                 episodes[slot] = begin(slot)

@@ -231,12 +231,12 @@ class SlowBestFirst:
             rows += [[said for pair, said in self.said.items() if pair[place] == end] for place in (0, 1)]
         return [[max(values) for values in zip(none, *row, strict=True)] for row in rows]
 
-    def next_pair(self, may_stop: bool) -> tuple[int, int | None] | None:
+    def next_pair(self, may_stop: bool, least: int = 1) -> tuple[int, int | None] | None:
         """The pair to look at next, None for Terminal; and its Q."""
         if not self.frontier or len(self.looked) == self.rules.maximum_steps:
             return None
         best = max(self.q(pair) for pair in self.frontier)
-        if may_stop and self.looked and best <= 0:
+        if may_stop and len(self.looked) >= least and best <= 0:
             return None
         # of equals the first, an object by itself before its pairs
         return min((s, -1 if o is None else o, o) for s, o in self.frontier if self.q((s, o)) == best)[::2]
