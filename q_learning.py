@@ -100,7 +100,10 @@ class Learner:
     def losses(self, transitions: np.ndarray) -> torch.Tensor:
         """The three losses (attribute, predicate, next object), (3,), each averaged over the transitions.
 
-        Outputs that are log-odds learn the reward by cross-entropy, the others R + lambda max Q by squared error.
+        Outputs that are log-odds learn the reward by cross-entropy, the others R + lambda max Q by squared error. With
+        `learn_from` "all" every attribute and predicate of the action set is learned from: what follows is the same
+        whichever is said, but for the phrases remembered. Which object is looked at next decides what follows, so where
+        that counts (a discount above 0) only the one taken has a target.
         """
         agent, device = self.agent, self.agent.device
         network = agent.network
@@ -118,7 +121,11 @@ class Learner:
         # of m actions: their kinds (m,), outputs (members, n, m), rewards and whether they are learned from (n, m)
         if self.options.learn_from == "all":
             kinds, low, log_odds = network.kinds, network.low, network.log_odds
-            learned = np.concatenate(agent.action_sets(transitions["state"]), axis=1)
+            sets = agent.action_sets(transitions["state"])
+            if self.options.discount_factor and not best_first:
+                sets.entity[...] = False
+                sets.entity[np.arange(len(sets.entity)), transitions["action"][:, 2]] = True
+            learned = np.concatenate(sets, axis=1)
             earned = rewards(transitions["state"], agent.action_sets.graph, agent.action_sets.rules)
         else:
             kinds = torch.arange(3, device=device)

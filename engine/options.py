@@ -29,9 +29,14 @@ Part = TypeVar("Part")
 
 DEFAULT_PRESET = "best"  # who types --train and nothing else should get a good agent
 
-# What --preset sets; each setting of `best` departs from the paper.
+# What --preset sets beside the dataclasses' defaults. `paper`: docs/paper.md says what cannot be had of it. Each setting
+# of `best` departs from the paper.
 PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {},
+    "paper": {
+        "image_embedding_model_type": "vgg",
+        "use_skip_thought": True,
+        "num_epochs": 25,  # epsilon reaches its end in the 21st
+    },
     "best": {
         "frontier": "best_first",
         "new_phrases_only": True,

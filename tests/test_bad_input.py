@@ -240,9 +240,8 @@ def test_pickles_and_hdf5_files_of_something_else(made, tmp_path, capsys):
 
 def test_flags_that_cannot_be(made, tmp_path, capsys):
     train = flags_for(made, "train", tmp_path / "out")
-    assert "the state is empty" in complaint(
-        capsys, ["--train", *made.files(tmp_path / "out"), "--preset", "paper", "--image_embedding_model_type", "none"]
-    )
+    nothing = ["--preset", "paper", "--image_embedding_model_type", "none", "--no-use_skip_thought"]
+    assert "the state is empty" in complaint(capsys, ["--train", *made.files(tmp_path / "out"), *nothing])
     assert "--device" in complaint(capsys, [*train, "--device", "nowhere"])
     (tmp_path / "file").write_text("")
     for output in (tmp_path / "file", tmp_path / "file" / "below", "/proc/nothing"):

@@ -155,12 +155,19 @@ def test_squared_loss_of_the_actions_taken():
 
 
 def test_squared_loss_of_every_action():
-    """learn_from "all": all of the action set {young, wet, big}, {}, {bicycle, hat, Terminal} has its reward."""
+    """learn_from "all": all of the action set {young, wet, big}, {} has its reward, and what follows in common.
+
+    Of {bicycle, hat, Terminal} only what follows the bicycle, which was taken, is known; without a discount all are.
+    """
     first, _ = steps()
     future = 1.8, 3.6
     attribute = [(q - (r + future[0])) ** 2 for q, r in ((0.5, 1), (5, -1), (-1, 1))]
-    entity = [(q - (r + future[1])) ** 2 for q, r in ((7, 5), (2, 5), (3, -1))]
     losses = learner(learn_from="all").losses(first)
+    assert losses.tolist() == pytest.approx([sum(attribute), 0, (7 - (5 + future[1])) ** 2], rel=1e-5)
+    losses = learner(learn_from="all", discount_factor=0.0).losses(first)
+    attribute, entity = (
+        [(q - r) ** 2 for q, r in values] for values in (((0.5, 1), (5, -1), (-1, 1)), ((7, 5), (2, 5), (3, -1)))
+    )
     assert losses.tolist() == pytest.approx([sum(attribute), 0, sum(entity)], rel=1e-5)
 
 
@@ -217,7 +224,8 @@ def test_only_the_actions_taken_are_pulled_at():
     assert touched(learner(), first) == [{"young"}, set(), {"bicycle"}]
     assert touched(learner(), second) == [{"wet"}, {"riding"}, {"hat"}]
     whole = [{"young", "wet", "big"}, set(), {"bicycle", "hat", "Terminal"}]
-    assert touched(learner(learn_from="all"), first) == whole
+    assert touched(learner(learn_from="all"), first) == [*whole[:2], {"bicycle"}]
+    assert touched(learner(learn_from="all", discount_factor=0.0), first) == whole
 
 
 def test_targets_are_constants():
