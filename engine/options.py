@@ -29,8 +29,8 @@ Part = TypeVar("Part")
 
 DEFAULT_PRESET = "best"  # who types --train and nothing else should get a good agent
 
-# What --preset sets beside the dataclasses' defaults. `paper`: docs/paper.md says what cannot be had of it. Each setting
-# of `best` departs from the paper.
+# What --preset sets beside the dataclasses' defaults. `paper`: what cannot be had of it stands in docs/paper.md. Each
+# setting of `best` departs from the paper.
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "image_embedding_model_type": "vgg",
