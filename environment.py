@@ -63,8 +63,9 @@ def right_actions(states: np.ndarray, graph: SemanticActionGraph) -> np.ndarray:
 def state_dtype(graph: SemanticActionGraph, rules: Rules) -> np.dtype:
     """What a state is made of, as a NumPy record: numbers to look vectors up by, never the vectors.
 
-    -1 pads lists and means "none". `history` holds phrases as numbers (`SemanticActionGraph.phrase`): the last two
-    relationship phrases of the pair, then the last two attribute phrases of the subject. Bit masks (`np.packbits`):
+    -1 pads lists and means "none". `history` holds phrases as numbers (`SemanticActionGraph.phrase`): what was
+    said of the pair with subject and object exchanged, the latest relationship phrase in which the subject took part,
+    and the last two attribute phrases of the subject. Bit masks (`np.packbits`):
     `attributes_given` is H_A; `attributes_right` and `predicates_right` are the actions that earn the positive reward.
     `entities` are the categories of the next-object action set (number of entities = Terminal), `instances` the object
     that each one names, `entities_right` whether finding it earns the reward.
@@ -182,6 +183,7 @@ class Episodes(ABC):
             "attributes_given": ((n, self.dtype["attributes_given"].shape[0]), "u1", 0),  # H_A, bits
             "attribute_history": ((n, 2), "i4", -1),  # latest first
             "pair_predicate": ((n, n), "i4", -1),
+            "latest_phrase": ((n,), "i8", -1),  # in which an instance took part
             "gt_categories": ((m,), "i4", -2),
             "gt_overlaps": ((m, n), "?", 0),
             "gt_found": ((m,), "?", 1),
@@ -294,15 +296,18 @@ class Episodes(ABC):
         return pair_context(self.boxes[slots], self.category[slots], subject, object_)
 
     def _history(self, slots: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """The paper's history phrases. (n, 4) int64, -1 for none: see `state_dtype`.
+
+        Every ordered pair is looked at once. So of the paper's two phrases between s and s' only one can have been
+        said, and a place would stay empty: it has the latest phrase in which s took part.
+        """
         subject, object_ = self.subject[slots], self.object[slots]
         s, o = state["subject_category"].astype(np.int64), state["object_category"].astype(np.int64)
-        forward = self.pair_predicate[slots, subject, object_]
         backward = self.pair_predicate[slots, object_, subject]
-        has_object = object_ >= 0
         return np.stack(
             [
-                np.where(has_object & (backward >= 0), self.graph.relationship_key(o, backward, s), -1),
-                np.where(has_object & (forward >= 0), self.graph.relationship_key(s, forward, o), -1),
+                np.where((object_ >= 0) & (backward >= 0), self.graph.relationship_key(o, backward, s), -1),
+                self.latest_phrase[slots, subject],
                 self.graph.attribute_key(self.attribute_history[slots, subject, 0], s),
                 self.graph.attribute_key(self.attribute_history[slots, subject, 1], s),
             ],
@@ -328,7 +333,10 @@ class Episodes(ABC):
         self.attribute_history[row, column, 1] = self.attribute_history[row, column, 0]
         self.attribute_history[row, column, 0] = word
         related = predicate >= 0
-        self.pair_predicate[slots[related], subject[related], object_[related]] = predicate[related]
+        rows, s, o, word = slots[related], subject[related], object_[related], predicate[related]
+        self.pair_predicate[rows, s, o] = word
+        phrase = self.graph.relationship_key(self.category[rows, s], word, self.category[rows, o])
+        self.latest_phrase[rows, s] = self.latest_phrase[rows, o] = phrase
         if self.rules.new_phrases_only:
             here = self._annotations_here(slots, state)[1]
             pay(self.relationship_paid, slots, here, self.gt_relationships[slots, :, 1])

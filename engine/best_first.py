@@ -77,7 +77,6 @@ class BestFirstEnvironment(Episodes):
             "as_subject": ((n, words), "u1", 0),
             "as_object": ((n, words), "u1", 0),
             "repeated": ((n, n), "f4", -1),  # the greatest `said_in_all` of a pair that this one repeats
-            "latest_phrase": ((n,), "i8", -1),  # in which an instance took part
             "attribute_paid": ((t,), "?", 0),
         }
 
@@ -232,13 +231,6 @@ class BestFirstEnvironment(Episodes):
         memory[paired, 4], memory[paired, 5] = self.as_subject[rows, o], self.as_object[rows, o]
         return memory
 
-    def _history(self, slots: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """As in the breadth-first walk, with the subject's latest phrase where nothing was said of this pair."""
-        history = super()._history(slots, state)
-        subject = state["subject"].astype(np.int64)
-        history[:, 1] = np.where(history[:, 1] < 0, self.latest_phrase[slots, subject], history[:, 1])
-        return history
-
     # ---- steps
 
     def say(self, state: np.ndarray, attribute: np.ndarray, predicate: np.ndarray, chances: np.ndarray) -> np.ndarray:
@@ -253,10 +245,6 @@ class BestFirstEnvironment(Episodes):
         earned = self._earned(state, np.stack([attribute, predicate, np.zeros_like(predicate)], axis=1))
         self._remember(slots, state, attribute, predicate)
         rows, s, o = slots[paired], subject[paired], object_[paired]
-        chosen = predicate[paired]
-        phrase = self.graph.relationship_key(self.category[rows, s], chosen, self.category[rows, o])
-        for end in (s, o):
-            self.latest_phrase[rows, end] = np.where(chosen >= 0, phrase, self.latest_phrase[rows, end])
         said = np.rint(np.clip(chances[paired], 0, 1) * CERTAIN).astype(np.uint8)
         in_all = chances[paired].sum(axis=1, dtype=np.float32)
         step = self.num_steps[rows]

@@ -168,7 +168,7 @@ def test_history_holds_the_last_two_attribute_phrases_of_the_subject():
     assert phrases(walk)[2:] == ["wet person", "young person"]
     walk.step("Terminal", attribute="big", predicate="wearing")
     assert walk.pair == (1, -1)
-    assert phrases(walk) == [None] * 4  # nothing has been said of the bicycle
+    assert phrases(walk) == [None, "person riding bicycle", None, None]  # of the bicycle no attribute was said
 
 
 def test_history_skips_steps_without_an_attribute():
@@ -178,16 +178,17 @@ def test_history_skips_steps_without_an_attribute():
     assert phrases(walk)[2:] == ["young person", None]
 
 
-def test_history_holds_the_relationship_phrases_of_the_pair():
+def test_history_holds_what_was_said_of_the_pair_and_of_the_subject():
     walk = street_walk()
     walk.step("bicycle")
-    assert phrases(walk)[:2] == [None, None]  # the pair's first visit: its predicate is said in this step
+    assert phrases(walk)[:2] == [None, None]  # the pair's predicate is said in this step
     walk.step("hat", predicate="riding")
-    assert phrases(walk)[:2] == [None, None]  # another pair
+    assert phrases(walk)[:2] == [None, "person riding bicycle"]  # another pair of the same subject
     walk.step("Terminal", predicate="wearing")
+    assert phrases(walk)[:2] == [None, "person riding bicycle"]  # the bicycle, alone: it took part as the object
     walk.step("person")
     assert walk.pair == (1, 0)
-    assert phrases(walk)[:2] == ["person riding bicycle", None]  # said when the person was the subject
+    assert phrases(walk)[:2] == ["person riding bicycle"] * 2  # of the pair, with its ends exchanged; of the bicycle
 
 
 def test_attributes_are_given_once():

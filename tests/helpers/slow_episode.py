@@ -109,11 +109,10 @@ class SlowEpisode:
         return {self.graph.predicates[p] for _, p in sorted(edges)[: self.rules.maximum_adaptive_action_space_size]}
 
     def relationship_phrases(self) -> list[str]:
-        """The last two between subject and object, oldest first."""
-        if self.object is None:
-            return []
-        pair = {self.subject, self.object}
-        return [f"{self.category(s)} {p} {self.category(o)}" for s, p, o in self.said if {s, o} == pair][-2:]
+        """What was said from the object to the subject, and the latest in which the subject took part."""
+        reverse = [phrase for phrase in self.said if (phrase[0], phrase[2]) == (self.object, self.subject)]
+        own = [phrase for phrase in self.said if self.subject in (phrase[0], phrase[2])]
+        return [f"{self.category(s)} {p} {self.category(o)}" for s, p, o in reverse[-1:] + own[-1:]]
 
     def attribute_phrases(self) -> list[str]:
         """The last two of the subject, latest first."""
