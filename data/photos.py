@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from boxes import from_xywh
 from data.annotations import OUTSIDE, Annotations
-from files.images import EXTENSIONS, find_image, image_folders, image_size
+from files.images import EXTENSIONS, find_image, image_folders, image_header
 from files.io import InputError
-
-SLACK = 0.02  # of a side: so far past the edge lie boxes that are right
+from files.photo_checks import PhotoCheck
 
 
 def find_images(annotations: Annotations, images_dir: Path | None) -> np.ndarray:
@@ -35,20 +35,30 @@ def find_images(annotations: Annotations, images_dir: Path | None) -> np.ndarray
     if not any(paths):
         raise InputError(f"{images_dir}: has none of the annotated images; check --images_dir")
     size = np.zeros_like(annotations.image_size)
-    unreadable = []
+    known = annotations.image_size[:, 0] > 0
+    order = np.argsort(annotations.object_image, kind="stable")
+    first = np.searchsorted(annotations.object_image[order], np.arange(len(paths) + 1))
+    check, unreadable = PhotoCheck(), []
     for row, path in enumerate(tqdm(paths, "images", unit=" images", disable=None, leave=False)):
         if path is not None:
             annotations.image_names[row] = str(Path(annotations.image_names[row]).parent / path.name)
             try:
-                size[row] = image_size(path)
+                header = image_header(path)
             except InputError as error:
                 unreadable.append(error)
+                continue
+            size[row] = header[:2]
+            annotated = tuple(annotations.image_size[row].tolist()) if known[row] else None
+            box = from_xywh(annotations.object_box[order[first[row] : first[row + 1]]])
+            check.look(annotations.image_names[row], header[:2], annotated, box, header.orientation >= 5)
     if unreadable:
         print(f"{len(unreadable)} photos cannot be read: {unreadable[0]}")
-    known = annotations.image_size[:, 0] > 0
-    _compare(annotations, size, known & (size[:, 0] > 0), images_dir)
+    lines = check.complaints()
+    if lines and check.mostly_wrong():
+        raise InputError(f"{images_dir}: {'; '.join(lines)}; give the photos that were annotated by --images_dir")
+    for line in lines:
+        print(f"Warning: {images_dir}: {line}.")
     annotations.image_size = np.where(known[:, None], annotations.image_size, size)
-    _count_boxes_that_leave(annotations, ~known & (size[:, 0] > 0), images_dir)
     return np.array([path is not None for path in paths])
 
 
@@ -62,38 +72,6 @@ def _path_of(name: str, files: dict[str, Path], images_dir: Path) -> Path | None
 def _composed(name: str) -> str:
     """The name with letters and accents in one: a Mac may write them in two."""
     return unicodedata.normalize("NFC", name)
-
-
-def _compare(annotations: Annotations, size: np.ndarray, both: np.ndarray, images_dir: Path) -> None:
-    other = np.flatnonzero(both & (size != annotations.image_size).any(axis=1))
-    if len(other):
-        first = other[0]
-        (width, height), (w, h) = size[first], annotations.image_size[first]
-        _tell(
-            f"{len(other)} of {both.sum()} photos in {images_dir} have another size than was annotated "
-            f"({annotations.image_names[first]}: {width} x {height}, annotated {w} x {h})",
-            2 * len(other) > both.sum(),
-        )
-
-
-def _count_boxes_that_leave(annotations: Annotations, measured: np.ndarray, images_dir: Path) -> None:
-    looked_at = measured[annotations.object_image]
-    box, image = annotations.object_box[looked_at], annotations.object_image[looked_at]
-    size = annotations.image_size[image]
-    slack = SLACK * size + 1
-    leaves = ((box[:, :2] < -slack) | (box[:, :2] + box[:, 2:] > size + slack)).any(axis=1)
-    if leaves.any():
-        _tell(
-            f"{leaves.sum()} of {len(box)} boxes leave their photo, in {len(np.unique(image[leaves]))} of "
-            f"{measured.sum()} photos in {images_dir}; are the photos of another size than was annotated?",
-            2 * leaves.sum() > len(box),
-        )
-
-
-def _tell(what: str, is_error: bool) -> None:
-    if is_error:
-        raise InputError(f"{what}; give the photos that were annotated by --images_dir")
-    print(f"Warning: {what}.")
 
 
 def check_boxes_are_inside(annotations: Annotations, directory: Path) -> None:

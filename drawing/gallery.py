@@ -29,9 +29,10 @@ from drawing.page import (
     script_json,
 )
 from drawing.selection import drawing_limits, items_to_draw, plain_text
-from drawing.sizes import SizeCheck, boxes_size, read_photo
+from drawing.sizes import boxes_size, hold_against, read_photo
 from files.images import find_image
 from files.io import InputError, atomic_write, unique_names
+from files.photo_checks import PhotoCheck
 from files.scene_graphs import Graph, read_graph
 
 THUMBNAIL_SIZE = (320, 240)
@@ -86,7 +87,7 @@ def make_gallery(names: Sequence[str], load: Callable[[int], Loaded], output: st
     stems = unique_names(Path(name).stem for name in names)
     troubles: list[str | None] = [None] * len(stems)
 
-    check = SizeCheck()
+    check = PhotoCheck()
 
     def make(i: int) -> tuple[dict[str, Any], Graph, tuple[int, int] | None, bool]:
         prediction, truth, path = load(i)
@@ -120,9 +121,9 @@ def make_gallery(names: Sequence[str], load: Callable[[int], Loaded], output: st
         ):
             cards.append(card)
             if size is not None:
-                check.look(graph, size, turned)
+                hold_against(check, graph, size, turned)
     _write_index(output, cards)
-    return Made(len(stems), [trouble for trouble in troubles if trouble], check.complaints())
+    return Made(len(stems), [trouble for trouble in troubles if trouble], check.complaints(sizes_matter=False))
 
 
 def _write_photos(photo: Image.Image, output: Path, stem: str) -> None:

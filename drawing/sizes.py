@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from drawing.comparison import corners
-from files.box_checks import BoxCheck
 from files.images import image_header, load_image
+from files.photo_checks import PhotoCheck
 from files.scene_graphs import Graph
 
 
@@ -33,31 +33,8 @@ def boxes_size(graph: Graph, photo: SizedPhoto) -> tuple[int, int]:
     return (graph["width"], graph["height"]) if "width" in graph and "height" in graph else photo.size
 
 
-class SizeCheck:
-    """Holds graphs against their photos, one after another, and says at the end what does not fit."""
-
-    def __init__(self) -> None:
-        self.boxes = BoxCheck()
-        self.photos = 0
-        self.others: list[str] = []
-
-    def look(self, graph: Graph, size: tuple[int, int], turned: bool) -> None:
-        """size, turned: of the photo."""
-        self.photos += 1
-        name = graph["image_name"]
-        if "width" in graph and "height" in graph:
-            if (graph["width"], graph["height"]) != tuple(size):
-                self.others.append(
-                    f"{name!r} has {size[0]} x {size[1]}, its graph {graph['width']} x {graph['height']}"
-                )
-        else:
-            boxed = np.array([thing["w"] > 0 and thing["h"] > 0 for thing in graph["objects"]], dtype=bool)
-            self.boxes.look(name, corners(graph)[boxed], *size, turned)
-
-    def complaints(self) -> list[str]:
-        """One line about photos of another size than their graphs say, and one about boxes that do not fit theirs."""
-        lines = [self.boxes.complaint() or self.boxes.past_complaint()]
-        if self.others:
-            count = f"{len(self.others)} of {self.photos} photo{'' if self.photos == 1 else 's'}"
-            lines.append(f"{count} of another size than annotated, boxes drawn in proportion: {self.others[0]} pixels")
-        return [line for line in lines if line]
+def hold_against(check: PhotoCheck, graph: Graph, size: tuple[int, int], turned: bool) -> None:
+    """Look at a graph beside its photo of (width, height) `size`; turned: EXIF turned it by a quarter."""
+    annotated = (graph["width"], graph["height"]) if "width" in graph and "height" in graph else None
+    boxed = np.array([thing["w"] > 0 and thing["h"] > 0 for thing in graph["objects"]], dtype=bool)
+    check.look(graph["image_name"], size, annotated, corners(graph)[boxed], turned)

@@ -18,7 +18,7 @@ from engine.parts import Parts, open_detections
 from faster_rcnn import Detector, load_detector
 from faster_rcnn.coco import default_detector
 from faster_rcnn.detect import AMBIGUITY_MARGIN, detect_to_file, image_items, to_device
-from files.box_checks import BoxCheck, names_in
+from files.box_checks import CURE, BoxCheck, like, names_in
 from files.detections import Detections, DetectionsFile, made_from
 from files.images import Header, image_header
 from files.io import InputError, file_digest
@@ -100,7 +100,8 @@ def _check_boxes(file: DetectionsFile, records: Split, threshold: float) -> list
     low = f"{under} of {boxes} boxes score under --object_detection_threshold {threshold:g} and are left out"
     if check.mostly_off():
         raise InputError(f"{file.path}: {check.complaint()}")
-    return [line for line in (check.complaint(), check.past_complaint(), low if under else None) if line]
+    lines = (check.complaint(), check.past_complaint(), check.small_complaint(), low if under else None)
+    return [line for line in lines if line]
 
 
 def _detect(parts: Parts, split: str, path: Path) -> None:
@@ -189,9 +190,16 @@ class PhotoBoxes(dict[str, Detections]):
         check = BoxCheck()
         for photo in known[:: max(1, len(known) // CHECKED_FIRST)]:
             with contextlib.suppress(InputError):  # said when its turn comes
-                _look_at(check, photo, image_header(photo), self.file[self.keys[photo]])
+                self._checked(check, photo, image_header(photo))
         if check.mostly_off():
             raise InputError(f"{self.path}: {check.complaint()}")
+
+    def _checked(self, check: BoxCheck, photo: Path, header: Header) -> Detections:
+        """The file's boxes of a photo that can be of it."""
+        key = self.keys[photo]
+        found = self.file[key]
+        turned, given = header.orientation >= 5, self.file.sizes.get(key)
+        return found[check.look(photo.name, found.boxes, header.width, header.height, turned, given)]
 
     def describe(self) -> str:
         """One line: where the boxes come from."""
@@ -206,8 +214,9 @@ class PhotoBoxes(dict[str, Detections]):
         if self.file is not None:
             for photo in readable:
                 if photo.path in self.keys:
-                    found = self.file[self.keys[photo.path]]
-                    self[photo.key] = found[_look_at(self.check, photo.path, photo.header, found)]
+                    self[photo.key] = self._checked(self.check, photo.path, photo.header)
+                    if self.check.whole:
+                        photo.problem = f"its boxes look {like(self.check.whole)}; {CURE}"
                 elif photo.path in self.ambiguous:
                     photo.problem = _ambiguity(photo.path, self.ambiguous[photo.path])
                 else:
@@ -229,17 +238,13 @@ class PhotoBoxes(dict[str, Detections]):
 
     def remarks(self) -> list[str]:
         """What was wrong with boxes, a line each, once every photo was looked at."""
-        lines = [self.check.complaint(), self.check.past_complaint()]
+        lines = [self.check.complaint(), self.check.past_complaint(), self.check.small_complaint()]
         if self.under:
             lines.append(
                 f"{self.under} of {self.boxes} boxes score under --object_detection_threshold "
                 f"{self.arguments.object_detection_threshold:g} and were left out"
             )
         return [f"{self.path}: {line}" for line in lines if line]
-
-
-def _look_at(check: BoxCheck, photo: Path, header: Header, found: Detections) -> np.ndarray:
-    return check.look(photo.name, found.boxes, header.width, header.height, header.orientation >= 5)
 
 
 def _ambiguity(photo: Path, others: Sequence[Path]) -> str:

@@ -26,6 +26,7 @@ from faster_rcnn.weights import load_backbone
 from files.checkpoints import load_parameters, read_tensors, write_tensors
 from files.images import find_image, load_image
 from files.io import InputError, check_writable, clear_load_errors, reports_input_errors
+from files.photo_checks import check_photos
 from files.splits import Split
 from semantic_graph import SemanticActionGraph
 
@@ -71,6 +72,11 @@ class AnnotatedImages(Dataset[Example | InputError]):
 
     def __len__(self) -> int:
         return len(self.split)
+
+    def check_sizes(self) -> str | None:
+        """As `files.photo_checks.check_photos`: whether these are the photos that were annotated."""
+        names = ((record, find_image(self.images_dir, record.image_name)) for record in self.split)
+        return check_photos(names, self.images_dir)
 
     def __getitem__(self, index: int) -> Example | InputError:
         try:
@@ -310,6 +316,9 @@ def main(argv: list[str] | None = None) -> int:
     graph = SemanticActionGraph.load(args.graph)
     train_data = AnnotatedImages(Split(args.train_data), args.images_dir, graph, mirror=True)
     validation_data = AnnotatedImages(Split(args.validation_data), args.images_dir, graph)
+    for data in (train_data, validation_data):
+        if warning := data.check_sizes():
+            print(f"warning: {warning}", file=sys.stderr)
     check_writable(output.parent, "--output")
     if output.is_dir():
         raise InputError(f"--output {output}: is a folder; give the name of a file")

@@ -62,6 +62,7 @@ class DetectionsFile(Mapping[str, Detections]):
 
     dropped: how many boxes of the file hold no pixel; they are left out.
     convention: how the boxes were read, in words. numbered: whether the names are COCO's image numbers.
+    sizes: (width, height) of the images in pixels, where the file says so.
     """
 
     def __init__(
@@ -72,8 +73,9 @@ class DetectionsFile(Mapping[str, Detections]):
         arrays: Mapping[str, Any],
         convention: str = "boxes are corners, [x1, y1, x2, y2]",
         numbered: bool = False,
+        sizes: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
-        self.path = path
+        self.path, self.sizes = path, sizes or {}
         self.classes = list(classes)
         self.convention, self.numbered = convention, numbered
         self._row = {name: i for i, name in enumerate(image_names)}
@@ -205,9 +207,7 @@ def read_detections(path: str | Path, default_classes: Sequence[str] | None = No
         file = _read_hdf5(path)
     elif Path(path).suffix.lower() == ".json":
         content = read_boxes(path, default_classes)
-        file = DetectionsFile(
-            path, content.classes, content.image_names, content.arrays, content.convention, content.numbered
-        )
+        file = DetectionsFile(path, *content)
     else:
         raise InputError(f"{path}: a detections file ends in .json or .h5; rename it after what it holds")
     if file.dropped:

@@ -18,6 +18,7 @@ import numpy as np
 from files.io import InputError, decode_json, read_bytes
 
 CURE = "write it with `python -m faster_rcnn.detect`, or see the layouts in the README"
+LONGEST_SIDE = 1e9  # pixels; a longer one, or none, says nothing
 COCO_LISTS = ("annotations", "results", "detections", "predictions")  # where a COCO object's items may lie
 
 # COCO's 80 categories.
@@ -43,7 +44,7 @@ Box = Annotated[list[float], msgspec.Meta(min_length=4, max_length=4)]
 class Content(NamedTuple):
     """What a file holds: `classes`, image names, the arrays of `files.detections`, and how it was read, in words.
 
-    numbered: whether the names are COCO's image numbers.
+    numbered: whether the names are COCO's image numbers. sizes: (width, height) of the images, where the file says so.
     """
 
     classes: list[str]
@@ -51,6 +52,7 @@ class Content(NamedTuple):
     arrays: dict[str, np.ndarray]
     convention: str
     numbered: bool = False
+    sizes: Mapping[str, tuple[int, int]] | None = None
 
 
 class _Box(msgspec.Struct):
@@ -73,6 +75,8 @@ class _CocoBox(msgspec.Struct):
 class _CocoImage(msgspec.Struct):
     id: int | str
     file_name: str
+    width: float | None = None
+    height: float | None = None
 
 
 class _CocoCategory(msgspec.Struct):
@@ -243,4 +247,9 @@ def _coco(
         convention += "; category numbers are taken for COCO's own (1 person, 2 bicycle, ... 90 toothbrush)"
     if crowds:
         convention += f"; {crowds} items of crowds or without a box left out"
-    return rows.content(convention, numbered)
+    sizes = {image.file_name: (round(image.width), round(image.height)) for image in images or [] if _has_size(image)}
+    return rows.content(convention, numbered)._replace(sizes=sizes)
+
+
+def _has_size(image: _CocoImage) -> bool:
+    return all(side is not None and 1 <= side <= LONGEST_SIDE for side in (image.width, image.height))

@@ -19,8 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from anywher
 
 from drawing.pictures import ENDINGS, check_ending, draw_graph, names_without_font
 from drawing.selection import MOST_RELATIONSHIPS, MOST_UNSCORED, counted, drawing_limits, items_to_draw
-from drawing.sizes import SizeCheck, boxes_size, read_photo
+from drawing.sizes import boxes_size, hold_against, read_photo
 from files.io import reports_input_errors
+from files.photo_checks import PhotoCheck
 from files.scene_graphs import read_graph
 
 LARGEST_PHOTO = 2560  # pixels on the longer side: more than is shown of any
@@ -68,9 +69,9 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.image:
         photo = read_photo(arguments.image, LARGEST_PHOTO)
         image, size = photo.image, boxes_size(graph, photo)
-        check = SizeCheck()
-        check.look(graph, photo.size, photo.turned)
-        for line in check.complaints():
+        check = PhotoCheck()
+        hold_against(check, graph, photo.size, photo.turned)
+        for line in check.complaints(sizes_matter=False):
             print(f"warning: {line}", file=sys.stderr)
     draw_graph(graph, output, truth, image, photo_size=size, **limits)
     counts, items = [], items_to_draw(graph, **limits)

@@ -308,6 +308,20 @@ def test_annotations_are_clipped_and_mirrored(tmp_path):
     assert mirrored == {(0, 2, 4, 5), (15, 2, 19, 5)}
 
 
+def test_photos_that_are_not_the_annotated_ones_are_told_or_refused_before_training(tmp_path):
+    names = ["a.png", "b.png", "c.png"]
+    records = [ImageRecord(name, Labels(i, [], []), 20, 10) for i, name in enumerate(names)]
+    write_split(tmp_path / "s.json", records)
+    graph = SemanticActionGraph(NAMES, [], [], np.zeros((0, 3)), np.zeros((0, 4)))
+    for name, size in zip(names, [(20, 10), (20, 10), (10, 5)], strict=True):
+        Image.new("RGB", size).save(tmp_path / name)
+    data = AnnotatedImages(Split(tmp_path / "s.json"), tmp_path, graph)
+    assert "1 of 3 photos have another size than was annotated (c.png: 10 x 5, annotated 20 x 10)" in data.check_sizes()
+    Image.new("RGB", (40, 20)).save(tmp_path / "b.png")
+    with pytest.raises(InputError, match="2 of 3 photos have another size"):
+        data.check_sizes()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_images_that_cannot_be_used_are_left_out_and_told_once(world, tmp_path, capsys, num_workers):

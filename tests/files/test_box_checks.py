@@ -67,4 +67,26 @@ def test_photos_of_another_size_than_annotated_are_counted():
     look = BoxCheck()
     for number in range(10):
         look.look(f"{number}.jpg", np.array([[-200, 5, 900, 100.0], [0, 0, 9, 9], [3, -150, 90, 150]]), 160, 120)
-    assert look.past_complaint() == "20 of 30 boxes leave their photo; are the photos of another size than annotated?"
+    assert look.past_complaint() == (
+        "20 of 30 boxes leave their photo ('0.jpg' of 160 x 120); are the photos of another size than annotated?"
+    )
+
+
+def test_boxes_whose_file_says_of_which_photo_they_are():
+    look = BoxCheck()
+    assert look.look("my.jpg", GOOD, WIDTH, HEIGHT, given=(WIDTH, HEIGHT)).all()
+    assert look.whole is None
+    assert not look.look("my.jpg", GOOD, 2 * WIDTH, 2 * HEIGHT, given=(WIDTH, HEIGHT)).any()
+    assert look.whole == "of a photo of 320 x 240, as their file says"
+    assert not look.look("my.jpg", GOOD, HEIGHT, WIDTH, turned=True, given=(WIDTH, HEIGHT)).any()
+    assert "EXIF" in look.whole
+
+
+def test_boxes_of_smaller_photos_lie_at_the_upper_left():
+    small, centred = BoxCheck(), BoxCheck()
+    for i in range(10):
+        small.look(f"{i}.jpg", np.array([[0, 0, 300 + i, 200], [100, 90, 200, 239.0]]), 640, 480)
+        centred.look(f"{i}.jpg", np.array([[200, 150, 440, 330], [250, 160, 400, 300.0]]), 640, 480)
+    assert small.small_complaint().startswith("all 20 boxes of 10 photos lie in the upper left 50% of their photos")
+    assert centred.small_complaint() is None
+    assert small.complaint() is small.past_complaint() is None

@@ -42,6 +42,12 @@ def test_one_dog_in_every_layout(tmp_path, layout):
         assert len(file["none.jpg"]) == 0
 
 
+def test_the_sizes_of_photos_where_the_file_says_them(tmp_path):
+    images = [*IMAGES, {"id": 9, "file_name": "odd.jpg", "width": 0, "height": 240}]
+    assert read(tmp_path, {"images": images, "annotations": [COCO]}).sizes == {"my.jpg": (320, 240)}
+    assert read(tmp_path, [COCO]).sizes == {}
+
+
 def test_boxes_without_a_score_are_certain_and_counted(tmp_path):
     without = {key: value for key, value in BOX.items() if key != "score"}
     file = read(tmp_path, {"my.jpg": [without, BOX]})

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from files.images import HAS_AVIF, find_image, image_header, image_size, list_images, load_image
+from files.images import HAS_AVIF, HAS_HEIF, find_image, image_header, image_size, list_images, load_image
 from files.io import InputError
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 128, 0), (255, 255, 255)
@@ -263,3 +263,24 @@ def test_avif_is_read(tmp_path: Path) -> None:
     Image.new("RGB", (40, 30), "red").save(tmp_path / "a.avif")
     assert load_image(tmp_path / "a.avif").size == (40, 30)
     assert [path.name for path in list_images(tmp_path)] == ["a.avif"]
+
+
+@pytest.mark.skipif(not HAS_HEIF, reason="pillow-heif, a plugin, is not installed: pip install pillow-heif")
+def test_heic_is_read_where_its_plugin_is_installed(tmp_path: Path) -> None:
+    """A phone's photo: its decoder turns it, whatever the EXIF data say, as every viewer of HEIC does."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    quarters().resize((400, 200)).save(tmp_path / "IMG_1.HEIC", "HEIF", quality=95, exif=exif)
+    photo = load_image(tmp_path / "IMG_1.HEIC")
+    assert photo.size == image_size(tmp_path / "IMG_1.HEIC")
+    assert photo.size == (400, 200)
+    assert close_to(photo.getpixel((10, 100)), RED)
+    assert close_to(photo.getpixel((390, 100)), GREEN)
+    assert load_image(tmp_path / "IMG_1.HEIC", 100).size == (100, 50)
+    assert [path.name for path in list_images(tmp_path)] == ["IMG_1.HEIC"]
+    (tmp_path / "cut.heic").write_bytes((tmp_path / "IMG_1.HEIC").read_bytes()[:300])
+    with pytest.raises(InputError, match=r"cut\.heic: "):
+        load_image(tmp_path / "cut.heic")

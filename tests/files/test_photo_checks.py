@@ -29,15 +29,17 @@ def test_photos_that_are_the_annotated_ones_are_not_mentioned(tmp_path):
 
 def test_a_few_photos_of_another_size_are_told(tmp_path):
     line = check_photos(photos(tmp_path, [(100, 60), (50, 30), (100, 60)], [(100, 60)] * 3), "photos")
-    assert line == "1 of 3 photos in photos have another size than was annotated (1.png: 50 x 30, annotated 100 x 60)"
+    assert line == "photos: 1 of 3 photos have another size than was annotated (1.png: 50 x 30, annotated 100 x 60)"
     line = check_photos(photos(tmp_path, [(100, 60), (50, 30), (100, 60)]), "photos")
-    assert line.startswith("1 of 3 boxes leave their photo, in 1 of 3 photos in photos (1.png, ...)")
+    assert line.startswith(
+        "photos: 1 of 3 boxes cannot be of their photos: 1 look like boxes of a photo 1.8 times as large"
+    )
 
 
 def test_photos_that_are_most_of_another_size_are_refused(tmp_path):
-    with pytest.raises(InputError, match="2 of 3 photos in photos have another size"):
+    with pytest.raises(InputError, match="photos: 2 of 3 photos have another size"):
         check_photos(photos(tmp_path, [(200, 120), (200, 120), (100, 60)], [(100, 60)] * 3), "photos")
-    with pytest.raises(InputError, match="3 of 3 boxes leave their photo"):
+    with pytest.raises(InputError, match="3 of 3 boxes cannot be of their photos"):
         check_photos(photos(tmp_path, [(50, 30)] * 3), "photos")
 
 

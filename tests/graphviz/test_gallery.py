@@ -380,7 +380,7 @@ def test_thin_photos_and_photos_of_another_size(script, tmp_path, capsys):
         (tmp_path / "p" / f"{name}.json").write_text(json.dumps(graph))
     assert not script.main(["--predictions", str(tmp_path / "p"), "--output", str(tmp_path / "g")])
     said = capsys.readouterr().err
-    assert "1 of 2 photos of another size than annotated, boxes drawn in proportion: 'half.png' has 150 x 100" in said
+    assert "1 of 1 photos have another size than was annotated (half.png: 150 x 100, annotated 300 x 200)" in said
     assert "boxes cannot be of their photos" in said
     for name in ("thin", "half"):
         assert Image.open(tmp_path / "g" / "thumbs" / f"{name}.jpg").size == (320, 240)
