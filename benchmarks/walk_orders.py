@@ -129,6 +129,7 @@ class Run:
         saved = read_agent(path)
         argv = ["--test", "--checkpoint", str(path), "--graph", str(run / "graph.pickle"), "--output_dir", str(run)]
         argv += ["--test_data", options.test_data, "--train_data", options.train_data]
+        argv += ["--images_dir", options.images_dir] if options.images_dir else []
         agent = parse(argv).of_agent(saved["options"], path, {})
         self.parts: Parts = make_parts(agent, torch.device("cpu"), saved)
         every = {"predicates_per_pair": len(self.parts.graph.predicates), "attributes_per_step": 1}
@@ -412,6 +413,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--train_data", required=True, help="the training split: the table, zero-shot triplets")
     parser.add_argument("--test_data", required=True, help="the split to walk over")
+    parser.add_argument("--images_dir", metavar="DIR", help="for agents that see pixels")
     parser.add_argument("--detections", metavar="FILE", help="detected boxes of the test images; else annotated ones")
     parser.add_argument("--budgets", type=int, nargs="+", default=[10, 20, 40], help="pairs an image")
     parser.add_argument("--output_dir", default="walk_orders", help="where everything is written")
