@@ -30,6 +30,7 @@ def pages() -> list[Path]:
 
 
 README = commands((ROOT / "README.md").read_text())
+DOCUMENTED = [words for page in pages() for words in commands(page.read_text())]
 DEMO = commands((ROOT / "demo.sh").read_text())
 
 
@@ -44,7 +45,7 @@ def script_of(words: list[str]) -> list[str]:
 
 @pytest.mark.parametrize(
     "words",
-    [words for page in pages() for words in commands(page.read_text()) if not words[0].startswith("./")],
+    [words for words in DOCUMENTED if not words[0].startswith("./")],
     ids=" ".join,
 )
 def test_every_flag_of_a_documented_command_is_known(words, monkeypatch):
@@ -80,7 +81,7 @@ def test_the_demo_runs_the_readmes_commands_in_their_order():
     assert documented == DEMO
 
 
-# Those of the README that run on the small world as they stand, and that neither demo.sh nor other tests run.
+# Those of the README and the other pages that run on the small world as they stand, and that neither demo.sh nor other tests run.
 TRIED = [
     "graphviz/visualize.py --graph sample_run/graphs/curr_graph_0.json",
     "learning_curve.py sample_run/log.csv",
@@ -111,7 +112,7 @@ def test_they_run_where_the_demo_left_its_files(made: World, tmp_path):
         assert done.status == 0, done
     (folder / "predictions.json").write_bytes((run / "predictions.json").read_bytes())
     for beginning in TRIED:
-        [words] = [words for words in README if " ".join(words[1:]).startswith(beginning)]
+        [words] = [words for words in DOCUMENTED if " ".join(words[1:]).startswith(beginning)]
         done = run_limited(script_of(words), folder)
         assert done.status == 0, done
         assert not done.fault
