@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from files.io import InputError, decode_json, read_bytes
-from semantic_graph import SemanticActionGraph
+from semantic_graph import SemanticActionGraph, fold_name
 
 CURE = "give a JSON file {detector's class: agent's word}"
 Words = dict[str, str | list[str]]
@@ -74,7 +74,9 @@ def map_classes(
 ) -> MappedClasses:
     """What each detector class is to the agent.
 
-    By the strict maps (the user's), else by name and alias groups, else by the other maps: their synonyms first.
+    By the strict maps (the user's), else by name and alias groups, else by the other maps: their synonyms first. A
+    synonym even comes before the agent's own word where the detector has only one of the two: COCO has airplanes alone,
+    VRD's annotators said plane or airplane, and more often plane.
     stand_ins: False leaves them out of the other maps, for scoring.
     Raises InputError when a strict map names no word of the graph for a class.
     """
@@ -87,13 +89,18 @@ def map_classes(
     given = [(class_map.synonyms, False) for class_map in user] + [(class_map.stand_ins, True) for class_map in user]
     others = [class_map for class_map in maps if not class_map.strict]
     coming_along = [(class_map.synonyms, False) for class_map in others]
+    theirs = {fold_name(name) for name in classes}
+    alone = [
+        ({name: words for name, words in synonyms.items() if not theirs & set(map(fold_name, words))}, False)
+        for synonyms, _ in coming_along
+    ]
     if stand_ins:
         coming_along += [(class_map.stand_ins, True) for class_map in others]
 
     entities = np.full(len(classes), -1, dtype=np.int64)
     is_stand_in = np.zeros(len(classes), dtype=bool)
     for i, name in enumerate(classes):
-        steps = [*given, ({name: [name]}, False), *coming_along]
+        steps = [*given, *alone, ({name: [name]}, False), *coming_along]
         for words, stands_in in steps:
             entity = _first_known(_looked_up(words, name), graph)
             if entity >= 0:

@@ -436,7 +436,7 @@ def test_without_an_agent_of_ones_own(tmp_path, photo_of, capsys):
 
 
 VOC = {
-    "aeroplane": "airplane", "bicycle": "bike", "bird": None, "boat": "boat", "bottle": "bottle", "bus": "bus",
+    "aeroplane": "plane", "bicycle": "bike", "bird": None, "boat": "boat", "bottle": "bottle", "bus": "bus",
     "car": "car", "cat": "cat", "chair": "chair", "cow": None, "diningtable": "table", "dog": "dog", "horse": "horse",
     "motorbike": "motorbike", "person": "person", "pottedplant": "plant", "sheep": None, "sofa": "sofa",
     "train": "train", "tvmonitor": "monitor",
@@ -455,7 +455,6 @@ def test_the_agent_that_comes_along_is_small_and_every_class_of_coco_and_voc_has
     for kind in (class_map.synonyms, class_map.stand_ins):
         for name, words in kind.items():
             assert all(graph.entity_index(word) >= 0 for word in words), f"{name}: {words}"
-            assert graph.entity_index(name) < 0, f"{name} is a word of the agent: its line is never looked at"
     assert not class_map.synonyms.keys() & class_map.stand_ins.keys()
 
 

@@ -37,6 +37,13 @@ def test_scoring_takes_no_stand_ins():
     assert not mapped.stand_in.any()
 
 
+def test_of_two_words_for_one_thing_the_maps_unless_the_detector_has_both():
+    graph = SemanticActionGraph(["plane", "airplane"], [], [], np.zeros((0, 3)), np.zeros((0, 4)))
+    commoner = ClassMap({"airplane": ["plane"]})
+    assert names(graph, map_classes(["airplane"], graph, [commoner])) == ["plane"]
+    assert names(graph, map_classes(["airplane", "Plane"], graph, [commoner])) == ["airplane", "plane"]
+
+
 def test_the_users_map_comes_first_even_before_the_graphs_own_words():
     graph = make_graph()
     mine = ClassMap({"tv": ["sofa"], "horse": ["person"], "zebra": ["person"]}, strict=True)
