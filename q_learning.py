@@ -24,8 +24,17 @@ def make_optimizer(parameters: Iterable[torch.Tensor], options: LearningOptions)
     """
     same = {"lr": options.learning_rate, "weight_decay": options.weight_decay, "fused": True}
     if options.optimizer == "rmsprop":
-        return torch.optim.Adam(parameters, betas=(0.0, 0.99), **same)
+        optimizer = torch.optim.Adam(parameters, betas=(0.0, 0.99), **same)
+        optimizer.register_step_pre_hook(_average_nothing)
+        return optimizer
     return torch.optim.AdamW(parameters, **same)
+
+
+def _average_nothing(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    """An average over one gradient is that gradient: Adam need not keep it in memory of its own, and copy it there."""
+    for parameter, state in optimizer.state.items():
+        if "exp_avg" in state and parameter.grad is not None:
+            state["exp_avg"] = parameter.grad
 
 
 def epsilon_at(epoch: int, options: LearningOptions) -> float:

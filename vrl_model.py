@@ -200,6 +200,8 @@ class QNetwork(nn.Module):
 
     def q_values(self, outputs: torch.Tensor, future: torch.Tensor | None) -> QValues:
         """Outputs -> Q. Log-odds become the expected reward low + (high - low) `chances`."""
+        if self.options.reward_loss == "squared" and not self.options.best_first:  # no log-odds among them
+            return self.by_kind(outputs)
         q = torch.where(self.log_odds, self.low + (self.high - self.low) * self.chances(outputs), outputs)
         if future is not None:
             q = torch.cat([q[:, :-1], q[:, -1:] + future], dim=1)

@@ -8,7 +8,7 @@ import torch
 from small_world import Walker, image, make_agent, make_graph, say_always, scene_set, street_graph
 
 from action_sets import ActionSets
-from q_learning import Learner, LearningOptions, epsilon_at, jittered, max_allowed
+from q_learning import Learner, LearningOptions, epsilon_at, jittered, make_optimizer, max_allowed
 from replay_memory import transition_dtype
 from vrl_model import QValues
 
@@ -354,3 +354,20 @@ def test_jitter_moves_boxes_by_a_share_of_their_sides():
     assert jittered(first, 0.1, normal)["object_box"].tolist() == [[0, 0, 0, 0]]
     wild = jittered(second, 5.0, np.array([[9.0, 9, -9, -9, 9, 9, -9, -9]]))
     assert (wild["subject_box"][:, 2:] >= wild["subject_box"][:, :2]).all()
+
+
+def test_rmsprop_is_adam_that_averages_no_gradient_and_keeps_no_average():
+    """Bit for bit, also after a checkpoint; the average in its state is the gradient itself, no memory of its own."""
+    options = LearningOptions(learning_rate=0.01, weight_decay=0.1)
+    weights = [torch.nn.Parameter(torch.linspace(-1, 1, 7)) for _ in range(2)]
+    plain = torch.optim.Adam(weights[:1], lr=0.01, betas=(0.0, 0.99), weight_decay=0.1, fused=True)
+    ours = make_optimizer(weights[1:], options)
+    for step in range(6):
+        if step == 3:
+            saved, ours = ours.state_dict(), make_optimizer(weights[1:], options)
+            ours.load_state_dict(copy.deepcopy(saved))
+        for weight, optimizer in zip(weights, (plain, ours), strict=True):
+            weight.grad = torch.sin(weight.detach() * (step + 1))
+            optimizer.step()
+        assert torch.equal(*weights)
+    assert ours.state[weights[1]]["exp_avg"] is weights[1].grad

@@ -81,7 +81,7 @@ def test_the_demo_runs_the_readmes_commands_in_their_order():
     assert documented == DEMO
 
 
-# Those of the README and the other pages that run on the small world as they stand, and that neither demo.sh nor other tests run.
+# Those of the pages that run on the small world as they stand, and that neither demo.sh nor other tests run.
 TRIED = [
     "graphviz/visualize.py --graph sample_run/graphs/curr_graph_0.json",
     "learning_curve.py sample_run/log.csv",
