@@ -15,7 +15,7 @@ So where the best predicate of a pair is excluded its next one is drawn, if that
 boxes of one thing (the same name and IoU >= 0.4, or another name and IoU >= 0.7: 11 % and 0.9 % of the things that
 VRD relates) the more confident one is drawn. Nothing is taken out of the graph itself: the JSON, its exports and the
 lists of a page have all. What is annotated, that is without a score, is always drawn.
-`benchmarks/exclusive_relations.py` counts the shares.
+`benchmarks/exclusive_relations.py` counts the shares, and shows what other limits than LOW_CONFIDENCE would do.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ KINDS = ("objects", "attributes", "relationships")
 MOST_OBJECTS = 60  # where only the most important is drawn
 MOST_RELATIONSHIPS = 30  # of a predicted graph, unless more are asked for
 MOST_UNSCORED = 120  # of any other graph: laying out several hundred takes minutes
-LOW_CONFIDENCE = 0.2  # of the best relationship's score: what scores less is left out
+# Of the best relationship's score: what scores less is left out. On 1 000 of VRD's training images with simulated boxes
+# what is drawn agrees best with what is annotated between 0.15 and 0.3; without a limit a quarter less.
+LOW_CONFIDENCE = 0.2
 LONE_OBJECT = 0.5  # of the best object's score, for an object that no drawn relationship needs
 ATTRIBUTES_PER_OBJECT = 2  # of a predicted graph
 SAME_THING = {True: 0.4, False: 0.7}  # IoU from which two boxes, with the same name or not, are one thing
