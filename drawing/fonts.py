@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from drawing.program import run_dot
+from drawing.program import FOREIGN, run_dot
 
-# What the fonts inside graphviz-pure do not have, about: all beyond Latin, Greek, Cyrillic and punctuation
 JOINERS = "\u200c\u200d"
-FOREIGN = re.compile("[^\u0000-\u052f\u1e00-\u206f\u20a0-\u20bf\u2190-\u21ff√×○]")
 
 
 def font_for(text: str, size: int) -> ImageFont.FreeTypeFont:

@@ -19,6 +19,11 @@ FONT = "Helvetica"  # the layout's metrics; the pictures fall back to what looks
 SVG_FONTS = "Helvetica,Arial,'Liberation Sans',Arimo,'DejaVu Sans Condensed',sans-serif"  # of nearly the same width
 INSTALL = "run `pip install graphviz-pure`, or install Graphviz (on Debian `apt-get install graphviz`)"
 LONGEST_RUN = 60  # seconds
+# What the fonts inside graphviz-pure do not have, about: all beyond Latin, Greek, Cyrillic and punctuation
+FOREIGN = re.compile("[^\u0000-\u052f\u1e00-\u206f\u20a0-\u20bf\u2190-\u21ff√×○]")
+# A piece of a label in an SVG: its attributes before x, x, y, its attributes after y, its text.
+PIECE = r'<text ([^>]*)x="([-\d.]+)" y="([-\d.]+)"([^>]*)>([^<]*)</text>\n?'
+LABEL = re.compile(f"(?:{PIECE.replace('(', '(?:')})+")
 
 
 def find_dot() -> str:
@@ -66,6 +71,7 @@ def to_svg(source: str, titles: dict[str, str] | None = None, placed: bool = Fal
     markup = markup[markup.index("<svg") :]
     markup = re.sub(r"<!--.*?-->\n?", "", markup, flags=re.DOTALL)
     markup = re.sub(f'font-family="{FONT}[^"]*"', f'font-family="{SVG_FONTS}"', markup)
+    markup = LABEL.sub(lambda match: _side_by_side(match[0]), markup)
     titles = titles or {}
 
     def title(match: re.Match[str]) -> str:
@@ -76,3 +82,24 @@ def to_svg(source: str, titles: dict[str, str] | None = None, placed: bool = Fal
     size = re.search(r'viewBox="\s*[-\d.]+ [-\d.]+ ([\d.]+) ([\d.]+)"', markup)
     assert size is not None, "dot writes a viewBox"
     return markup.strip(), float(size[1]), float(size[2])
+
+
+def _side_by_side(label: str) -> str:
+    """Number, name and score of a label, kept from running into each other where fonts are wider than dot's.
+
+    Each is as long as dot laid it out; where dot does not know the letters, the next one follows wherever it ends.
+    """
+    pieces = re.findall(PIECE, label)
+    foreign = any(FOREIGN.search(html.unescape(text)) for *_, text in pieces)
+    lines = []
+    for i, (before, x, y, after, text) in enumerate(pieces):
+        follows = i > 0 and pieces[i - 1][2] == y
+        ahead = float(pieces[i + 1][1]) - float(x) if i + 1 < len(pieces) and pieces[i + 1][2] == y else 0
+        if foreign and follows:
+            lines[-1] = lines[-1].removesuffix("</text>") + f"<tspan{after}>{text}</tspan></text>"
+        elif not foreign and ahead > 0:
+            length = f' textLength="{ahead:.2f}" lengthAdjust="spacingAndGlyphs"'
+            lines.append(f'<text {before}x="{x}" y="{y}"{after}{length}>{text}</text>')
+        else:
+            lines.append(f'<text {before}x="{x}" y="{y}"{after}>{text}</text>')
+    return "\n".join(lines) + "\n"
