@@ -37,6 +37,7 @@ from data.visual_genome import read_split_file, read_visual_genome
 from data.vocabulary import PLURAL, Vocabulary, build_graph, choose_vocabulary, read_word_list, use_word_list
 from data.vrd import read_vrd
 from files.io import InputError, atomic_write, remove_leftovers, reports_input_errors, safe_file_name
+from files.locks import folder_lock
 from semantic_graph import SemanticActionGraph
 
 SAMPLES = Path("data", "data_samples")
@@ -182,7 +183,8 @@ def create(arguments: argparse.Namespace, workers: Workers) -> None:
     graph = build_graph(annotations, counted)
     graph.made_in = annotations.fingerprint(graph.fingerprint(), rows)
     output = arguments.output or Path(".")
-    write(output, vocabulary, graph, annotations, rows, workers)
+    with folder_lock(output, "--output", shared=True):
+        write(output, vocabulary, graph, annotations, rows, workers)
     print(report(annotations, graph, rows))
     print(
         f"Wrote {output / 'graph.pickle'}, {output}/{{entity,attribute,predicate}}_counts.json and "

@@ -6,6 +6,7 @@ slots advance in one call, and every rule below is an array operation over the s
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from boxes import CONTEXT, pair_context
+from files.io import InputError
 from files.options import REMEMBERED, REPEATS, Rules
 from scenes.scene import Scene, SceneSet
 from semantic_graph import SemanticActionGraph
@@ -20,6 +22,7 @@ from semantic_graph import SemanticActionGraph
 OBJECT_REWARD = 5.0
 PENALTY = -1.0
 CERTAIN = 255  # a chance of 1, in memory
+MOST_BYTES = 2**35  # of the tables of all images that are walked over side by side
 NOT_QUEUED = np.iinfo(np.int32).max // 2
 
 
@@ -193,6 +196,13 @@ class Episodes(ABC):
         }
 
     def _allocate(self, **sizes: int) -> None:
+        shapes = self._shapes(**sizes).values()
+        announced = self.num_slots * sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind, _ in shapes)
+        if announced > MOST_BYTES:
+            raise InputError(
+                f"an image has {sizes['n']:,} boxes; {self.num_slots} images side by side would take "
+                f"{announced / 1e9:,.0f} GB; lower --maximum_num_entities_per_image or --batch_size"
+            )
         old = getattr(self, "sizes", None)
         self.sizes = sizes
         for name, (shape, dtype, fill) in self._shapes(**sizes).items():

@@ -1,18 +1,17 @@
-"""Many damaged files, read in watched processes: no traceback, no hang, no gigabytes, nothing half-written.
+"""Many damaged files, in watched processes: no traceback, no hang, no gigabytes, nothing half-written.
 
-    python benchmarks/fuzz.py [--cases 10000] [--seed 0] [--only WORD ...]
+    python benchmarks/fuzz.py [--cases 10000] [--commands 1000] [--seed 0] [--only WORD ...]
 
-The cases are those of tests/test_fuzz.py (tests/helpers/fuzzing.py) with other seeds, spread over all formats. Each
-format is read in a process of its own, whose memory is watched and which is ended when a case takes too long; the next
-case follows in a new one. What is left behind with a temporary name counts as half-written. For the exit status, what
-a reader raises is given to the function that every command's `main` is wrapped in.
+Two kinds of cases. Files that are read: those of tests/test_fuzz.py with other seeds, spread over all formats; a
+format is read in a process of its own, which is ended when a case takes too long, and the next case follows in a new
+one. Whole commands (--commands of the cases, tests/helpers/fuzz_commands.py): each a process of its own, as a user
+runs it, with its exit status, what it printed and what it left.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
-import contextlib
 import multiprocessing
 import os
 import resource
@@ -21,19 +20,23 @@ import tempfile
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from fuzzing import FORMATS, case
+from fuzz_commands import COMMANDS, FAULTS, KINDS, prepare, run_case
+from fuzz_formats import FORMATS
+from fuzzing import case
+from limited import GIGABYTES, SECONDS, processor_seconds
+from tiny_run import world
 from tqdm import tqdm
 
 from files.io import reports_input_errors, text_table
 
-SECONDS, GIGABYTES = 20, 2  # of processor time a case; of memory
-FAULTS = ("traceback", "hang", "memory", "half-written", "exit status", "died")
+Note = Callable[[str, int, str], None]  # how a case ended, its seed, details
 
 
 def read_cases(name: str, seeds: list[int], answers: Connection) -> None:
@@ -56,10 +59,8 @@ def read_cases(name: str, seeds: list[int], answers: Connection) -> None:
             except MemoryError:
                 kind, detail = "memory", ""
             except BaseException as error:
-                kind, detail = (
-                    "traceback",
-                    f"{type(error).__name__}: {error} {traceback.format_tb(error.__traceback__)[-1]}",
-                )
+                where = traceback.format_tb(error.__traceback__)[-1]
+                kind, detail = "traceback", f"{type(error).__name__}: {error} {where}"
             if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > GIGABYTES * 2**20:
                 kind = "memory"
             if any(other.name.endswith(".tmp") or ".partial" in other.name for other in path.parent.rglob("*")):
@@ -67,25 +68,9 @@ def read_cases(name: str, seeds: list[int], answers: Connection) -> None:
             answers.send((kind, seed, detail))
 
 
-def processor_seconds(process: int) -> float:
-    with contextlib.suppress(OSError):
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return 0.0
-
-
-def run_format(name: str, seeds: list[int], bar: tqdm) -> tuple[collections.Counter, list[str]]:
-    """How the cases of a format ended, and a line on each fault."""
+def run_format(name: str, seeds: list[int], note: Note) -> None:
+    """Read a format's cases."""
     context = multiprocessing.get_context("fork")
-    counts: collections.Counter = collections.Counter()
-    faults = []
-
-    def note(kind: str, seed: int, detail: str = "") -> None:
-        counts[kind] += 1
-        bar.update()
-        if kind in FAULTS:
-            faults.append(f"{name}, seed {seed}: {kind} {detail}"[:600])
-
     while seeds:
         mine, theirs = context.Pipe(duplex=False)
         process = context.Process(target=read_cases, args=(name, seeds, theirs))
@@ -94,8 +79,7 @@ def run_format(name: str, seeds: list[int], bar: tqdm) -> tuple[collections.Coun
         began, at = 0.0, seeds[0]
         while seeds:
             try:
-                there = mine.poll(1)
-                if there:
+                if mine.poll(1):
                     kind, at, detail = mine.recv()
                     began = processor_seconds(process.pid)
                     if kind != "begins":
@@ -103,39 +87,63 @@ def run_format(name: str, seeds: list[int], bar: tqdm) -> tuple[collections.Coun
                         note(kind, at, detail)
                 elif processor_seconds(process.pid) - began > SECONDS:
                     raise TimeoutError
-            except (EOFError, TimeoutError) as error:
-                note("hang" if isinstance(error, TimeoutError) else "died", at)
+            except (EOFError, OSError, IndexError) as error:  # TimeoutError is an OSError
+                note("hang" if isinstance(error, TimeoutError) else "died", at, "")
                 seeds = seeds[seeds.index(at) + 1 :]
                 break
         process.kill()
         process.join()
-    return counts, faults
+
+
+def run_commands(names: list[str], each: int, first: int, note: Callable[[str, str, int, str], None]) -> None:
+    """Each command with its right file, which it must take, then with `each` damaged ones."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = prepare(world(Path(scratch)))
+        for name in names:
+            kind, detail = run_case(name, None, folder, Path(scratch))
+            if kind != "read":
+                raise RuntimeError(f"{name} does not take the right file: {kind} {detail}")
+            for seed in range(first, first + each):
+                kind, detail = run_case(name, seed, folder, Path(scratch))
+                note(name, kind, seed, detail)
 
 
 @reports_input_errors
 def main(argv: list[str] | None = None) -> int:
+    """Run the script. Returns the exit status: 1 when there is a fault."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=10_000, help="in all (%(default)s)")
+    parser.add_argument("--commands", type=int, default=1000, help="how many of them are whole commands (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the first case (%(default)s)")
-    parser.add_argument(
-        "--only", nargs="+", default=[""], metavar="WORD", help="formats with one of these in their name"
-    )
+    parser.add_argument("--only", nargs="+", default=[""], metavar="WORD", help="those with one of these in their name")
     arguments = parser.parse_args(argv)
 
-    names = [name for name in FORMATS if any(word in name for word in arguments.only)]
-    each = -(-arguments.cases // max(len(names), 1))
-    started = time.monotonic()
-    rows, faults, total = [], [], collections.Counter()
-    with tqdm(total=each * len(names), unit="case", disable=None) as bar:
-        for name in names:
-            counts, new = run_format(name, list(range(1000 + arguments.seed, 1000 + arguments.seed + each)), bar)
-            rows.append([name, *(str(counts[kind]) for kind in ("read", "refused", *FAULTS))])
-            faults += new
-            total += counts
-    rows.append(["all", *(str(total[kind]) for kind in ("read", "refused", *FAULTS))])
-    print(text_table([["format", "read", "refused", *FAULTS], *rows]))
-    print("\n".join(faults[:50]))
-    print(f"{sum(total.values())} cases in {time.monotonic() - started:.0f} s: {len(faults)} faults.")
+    formats, commands = (
+        [name for name in names if any(word in name for word in arguments.only)] for names in (FORMATS, COMMANDS)
+    )
+    files = max(arguments.cases - arguments.commands, 0)
+    each, each_command = -(-files // max(len(formats), 1)), -(-arguments.commands // max(len(commands), 1))
+    first, started = 1000 + arguments.seed, time.monotonic()
+    counts: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
+    faults: list[str] = []
+    with tqdm(total=each * len(formats) + each_command * len(commands), unit="case", disable=None) as bar:
+
+        def note(name: str, kind: str, seed: int, detail: str) -> None:
+            counts[name][kind] += 1
+            bar.update()
+            if kind in FAULTS:
+                faults.append(f"{name}, seed {seed}: {kind} {detail}"[:1500])
+                print(faults[-1], file=sys.stderr, flush=True)
+
+        if each_command and commands:
+            run_commands(commands, each_command, first, note)
+        for name in formats:
+            if each:
+                run_format(name, list(range(first, first + each)), lambda *ended, name=name: note(name, *ended))
+    counts["all"] = sum(counts.values(), collections.Counter())
+    rows = [[name, *(str(count[kind]) for kind in KINDS)] for name, count in counts.items()]
+    print(text_table([["what", *KINDS], *rows]))
+    print(f"{counts['all'].total()} cases in {time.monotonic() - started:.0f} s: {len(faults)} faults.")
     return 1 if faults else 0
 
 

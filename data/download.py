@@ -36,7 +36,8 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from files.io import InputError, atomic_write, reports_input_errors, safe_file_name  # noqa: E402
+from files.io import InputError, atomic_write, remove_leftovers_in, reports_input_errors, safe_file_name  # noqa: E402
+from files.locks import folder_lock  # noqa: E402
 
 BLOCK = 1 << 20
 TIMEOUT = 60  # seconds without a byte
@@ -156,13 +157,10 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--base_url must begin with http:// or https://")
     collection = COLLECTIONS[arguments.collection]
     output = arguments.output or collection.output
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{output}: cannot be made ({error.strerror}); choose another folder by --output") from None
-    for source in collection.sources:
-        url = f"{arguments.base_url.rstrip('/')}/{source.name}" if arguments.base_url else source.url
-        get(source, url, output, collection.page, arguments.keep_archives)
+    with folder_lock(output, "--output", shared=True):
+        for source in collection.sources:
+            url = f"{arguments.base_url.rstrip('/')}/{source.name}" if arguments.base_url else source.url
+            get(source, url, output, collection.page, arguments.keep_archives)
     print(f"{arguments.collection} is complete in {output}.")
     return 0
 
@@ -368,6 +366,8 @@ def unpack(archive: zipfile.ZipFile, output: Path, patterns: tuple[str, ...]) ->
     missing = [(info, path) for path, info in members.items() if not _is_unpacked(info, path)]
     if sum(info.file_size for info, _ in missing) > shutil.disk_usage(output).free:
         raise InputError(f"{output}: too little room to unpack {archive.filename}; free the disk and run this again")
+    for folder in {path.parent for _, path in missing}:
+        remove_leftovers_in(folder)
     made: list[Path] = []
     try:
         for info, path in tqdm(

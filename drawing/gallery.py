@@ -37,6 +37,7 @@ from files.scene_graphs import Graph, read_graph
 
 THUMBNAIL_SIZE = (320, 240)
 PHRASES_ON_CARD = 2
+FOLDERS = ("pages", "photos", "thumbs", "assets")
 
 Loaded = tuple[Graph, Graph | None, Path | None]  # prediction, ground truth, photo
 

@@ -32,6 +32,8 @@ from environment import (
 from scenes.scene import OVERLAP_THRESHOLD, Scene, SceneSet
 
 MOST_NUMBERS = 2_000_000  # candidates times instances whose context is worked out at once
+MOST_JUDGED = 100_000  # candidates that are judged at once: more take gigabytes
+MOST_AGAIN = 500  # pairs of an image that are judged again after a look; more repeat it only in heaps of boxes
 
 Promise = Callable[[np.ndarray], np.ndarray]  # candidate records -> Q of looking there, float32
 
@@ -132,13 +134,32 @@ class BestFirstEnvironment(Episodes):
         return np.maximum(best, 0), done
 
     def _judge(self, promise: Promise) -> None:
-        """Work out the Q of the frontier's pairs that are new, or whose memory has changed."""
+        """Work out the Q of the frontier's pairs that are new, or whose memory has changed.
+
+        Of those that have one, the `MOST_AGAIN` most promising of each image; the others wait for the next time.
+        """
         active = np.flatnonzero(self.active)
-        slot, subject, column = np.nonzero(self.waiting[active])
-        if len(slot):
-            slot = active[slot]
-            self.promise[slot, subject, column] = promise(self._candidates(slot, subject, column - 1))
-            self.waiting[slot, subject, column] = False
+        columns = self.waiting.shape[2]
+        places = [self._to_judge(slot) for slot in active]
+        slot = np.repeat(active, [len(part) for part in places])
+        subject, column = np.divmod(np.concatenate([np.zeros(0, np.int64), *places]), columns)
+        for start in range(0, len(slot), MOST_JUDGED):
+            some = tuple(part[start : start + MOST_JUDGED] for part in (slot, subject, column))
+            self.promise[some] = promise(self._candidates(some[0], some[1], some[2] - 1))
+            self.waiting[some] = False
+
+    def _to_judge(self, slot: int) -> np.ndarray:
+        """The pairs of a slot that are judged now: subject and column as one number."""
+        places = np.flatnonzero(self.waiting[slot])
+        if len(places) > MOST_AGAIN:
+            q = self.promise[slot].ravel()[places]
+            q[q == -np.inf] = np.inf  # those that have none: all of them
+            least = np.partition(q, -MOST_AGAIN)[-MOST_AGAIN]
+            ahead = q > least
+            tied = np.flatnonzero(q == least)[: None if least == np.inf else MOST_AGAIN - np.count_nonzero(ahead)]
+            ahead[tied] = True
+            places = places[ahead]
+        return places
 
     def _look(self, slots: np.ndarray, epsilon: float, uniform: np.ndarray | None) -> None:
         """Make the best pair of each slot the current one, or any pair of the frontier with probability epsilon."""
@@ -265,9 +286,8 @@ class BestFirstEnvironment(Episodes):
     def _tell_repeats(self, slots: np.ndarray, subject: np.ndarray, object_: np.ndarray, in_all: np.ndarray) -> None:
         """The pairs that repeat those just looked at, and those with subject and object exchanged, are judged again."""
         again = self.alike[slots, subject][:, :, None] & self.alike[slots, object_][:, None, :]  # (m, n, n)
-        row, s, o = np.nonzero(again)
-        where = slots[row], s, o
-        self.repeated[where] = np.maximum(self.repeated[where], in_all[row])
-        self.waiting[slots[row], s, o + 1] = True
-        self.waiting[slots, object_, subject + 1] = True
-        self.waiting[slots] &= self.frontier[slots]
+        repeated, waiting = self.repeated[slots], self.waiting[slots]
+        self.repeated[slots] = np.maximum(repeated, in_all[:, None, None], out=repeated, where=again)
+        waiting[:, :, 1:] |= again
+        waiting[np.arange(len(slots)), object_, subject + 1] = True
+        self.waiting[slots] = waiting & self.frontier[slots]

@@ -129,15 +129,14 @@ def _detect(parts: Parts, split: str, path: Path) -> None:
 
 
 def _fingerprint(files: Iterable[str | None], images: Iterable[Path], settings: Sequence[Any]) -> str:
-    """What decides the boxes: what files hold, the images' sizes and times, settings."""
+    """What decides the boxes: what files and photos hold, settings."""
     digest = hashlib.blake2b(repr(settings).encode(), digest_size=16)
     for name in files:
         if name and Path(name).is_file():
             digest.update(file_digest(name).encode())
     for image in images:
-        with contextlib.suppress(OSError):  # said when it is decoded
-            state = image.stat()
-            digest.update(repr((image.name, state.st_size, state.st_mtime_ns)).encode())
+        with contextlib.suppress(InputError):  # said when it is decoded
+            digest.update(repr((image.name, file_digest(image))).encode("utf-8", "replace"))
     return digest.hexdigest()
 
 

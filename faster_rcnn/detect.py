@@ -25,7 +25,9 @@ from tqdm import tqdm
 from faster_rcnn import DETECTORS, Detector, load_detector
 from files.detections import Detections, from_flat, write_detections
 from files.images import find_image, load_image
-from files.io import InputError, check_writable, reports_input_errors
+from files.io import InputError, check_writable, file_digest, reports_input_errors
+from files.locks import file_lock
+from files.photo_checks import check_photos
 from files.photos import find_photos
 from files.splits import Split
 
@@ -87,9 +89,10 @@ class _Row(msgspec.Struct, array_like=True):
     counts: list[int]
     candidates: list[int]
     scores: list[float]
+    photo: str  # digest of its content
 
     @classmethod
-    def of(cls, name: str, detections: Detections) -> _Row:
+    def of(cls, name: str, detections: Detections, photo: str) -> _Row:
         valid = detections.candidates >= 0
         return cls(
             name,
@@ -97,6 +100,7 @@ class _Row(msgspec.Struct, array_like=True):
             valid.sum(axis=1).tolist(),
             detections.candidates[valid].tolist(),
             detections.scores[valid].tolist(),
+            photo,
         )
 
     def detections(self) -> Detections:
@@ -111,9 +115,12 @@ def _journal_rows(path: Path) -> Iterator[_Row]:
             yield msgspec.json.decode(line, type=_Row)
 
 
-def _open_journal(path: Path, header: bytes) -> set[str]:
-    """Make the journal ready to be appended to; the names it already has. A cut-off last line is removed."""
-    done: set[str] = set()
+def _open_journal(path: Path, header: bytes) -> dict[str, str]:
+    """Make the journal ready to be appended to; the names that it has, each with its photo's digest.
+
+    A cut-off last line is removed.
+    """
+    done: dict[str, str] = {}
     if path.exists():
         with open(path, "rb+") as file:
             if file.readline() == header:
@@ -125,7 +132,7 @@ def _open_journal(path: Path, header: bytes) -> set[str]:
                         break
                     if not line.endswith(b"\n"):
                         break
-                    done.add(row.image)
+                    done[row.image] = row.photo
                     end += len(line)
                 file.truncate(end)
                 return done
@@ -142,6 +149,13 @@ def identity(detector: Detector) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _digest(photo: Path) -> str:
+    try:
+        return file_digest(photo)
+    except InputError:  # said when it is decoded
+        return ""
 
 
 def detect_to_file(
@@ -164,11 +178,12 @@ def detect_to_file(
         raise InputError(f"{output}: a detections file ends in .json or .h5; give the output such a name")
     journal = output.with_name(output.name + ".partial")
     settings = [identity(detector), threshold, maximum, AMBIGUITY_MARGIN]
-    items = list(dict(items).items())  # a name twice is one image
+    paths = dict(items)
+    items = list(paths.items())  # a name twice is one image
     skipped = 0
     try:
         done = _open_journal(journal, msgspec.json.encode(settings) + b"\n")
-        todo = [item for item in items if item[0] not in done]
+        todo = [(name, path) for name, path in items if name not in done or _digest(path) != done[name]]
         if done:
             print(f"resuming: {len(items) - len(todo)} of {len(items)} images are done", file=sys.stderr)
         with open(journal, "ab") as file:
@@ -177,7 +192,7 @@ def detect_to_file(
                 if detections is None:
                     skipped += 1
                     continue
-                file.write(msgspec.json.encode(_Row.of(name, detections)) + b"\n")
+                file.write(msgspec.json.encode(_Row.of(name, detections, _digest(paths[name]))) + b"\n")
                 file.flush()
     except OSError as error:
         raise InputError(f"{journal}: cannot be written ({error}); choose another --output") from None
@@ -185,18 +200,29 @@ def detect_to_file(
         os.unlink(journal)
         raise InputError(f"none of the {skipped} images can be decoded, the first at {items[0][1]}; check --images_dir")
     wanted = {name for name, _ in items}
-    rows = ((row.image, row.detections()) for row in _journal_rows(journal) if row.image in wanted)
+    latest = {row.image: number for number, row in enumerate(_journal_rows(journal))}  # a photo may have changed
+    rows = (
+        (row.image, row.detections())
+        for number, row in enumerate(_journal_rows(journal))
+        if row.image in wanted and latest[row.image] == number
+    )
     count = write_detections(output, detector.classes, rows, made_from)
     os.unlink(journal)
     return count, skipped
 
 
 def image_items(images: str | Path, images_dir: str | Path) -> list[tuple[str, Path]]:
-    """(name, path) of every image of a split file (.json; its images lie in `images_dir`), a folder, or one image."""
+    """(name, path) of every image of a split file (.json; its images lie in `images_dir`), a folder, or one image.
+
+    Raises InputError when there is none, or a split's images are not those that were annotated.
+    """
     images = Path(images)
     if images.suffix.lower() == ".json":
-        names = (record.image_name for record in Split(images))
-        return [(name, find_image(images_dir, name)) for name in dict.fromkeys(names)]
+        records = {record.image_name: record for record in Split(images)}
+        items = [(name, find_image(images_dir, name)) for name in records]
+        if complaint := check_photos([(records[name], path) for name, path in items], str(images_dir)):
+            print(f"warning: {complaint}", file=sys.stderr)
+        return items
     if images.is_dir():
         photos = find_photos([str(images)])
         if remark := photos.remark():
@@ -246,9 +272,10 @@ def main(argv: list[str] | None = None) -> int:
     check_writable(Path(args.output).parent, "--output")
     detector = to_device(load_detector(args.detector, args.weights), args.device)
     try:
-        count, skipped = detect_to_file(
-            detector, items, args.output, args.threshold, args.max_per_image, args.num_workers
-        )
+        with file_lock(args.output):
+            count, skipped = detect_to_file(
+                detector, items, args.output, args.threshold, args.max_per_image, args.num_workers
+            )
     except KeyboardInterrupt:
         print("\nStopped. The same command resumes.", file=sys.stderr)
         return 130

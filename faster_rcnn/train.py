@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 import os
 import sys
@@ -25,7 +26,8 @@ from faster_rcnn.detect import default_device, to_device
 from faster_rcnn.weights import load_backbone
 from files.checkpoints import load_parameters, read_tensors, write_tensors
 from files.images import find_image, load_image
-from files.io import InputError, check_writable, clear_load_errors, reports_input_errors
+from files.io import InputError, check_writable, clear_load_errors, file_digest, reports_input_errors
+from files.locks import file_lock
 from files.photo_checks import check_photos
 from files.splits import Split
 from semantic_graph import SemanticActionGraph
@@ -67,16 +69,24 @@ class AnnotatedImages(Dataset[Example | InputError]):
         self.skipped: set[str] = set()
         if not len(split):
             raise InputError(f"{split.path}: holds no image; make it with create_graph.py")
-        if not any(os.path.isfile(find_image(images_dir, record.image_name)) for record in split):
+        self.photos = [
+            (record, path)
+            for record, path in ((record, find_image(images_dir, record.image_name)) for record in split)
+            if os.path.isfile(path)
+        ]
+        if not self.photos:
             raise InputError(f"{images_dir}: has none of the {len(split)} images of {split.path}; check --images_dir")
+        # of the split's content, and of which photos there are and how large their files
+        sizes = [(record.image_name, path.stat().st_size) for record, path in self.photos]
+        seen = repr((file_digest(split.path), sizes)).encode("utf-8", "replace")
+        self.fingerprint = hashlib.blake2b(seen, digest_size=16).hexdigest()
 
     def __len__(self) -> int:
         return len(self.split)
 
     def check_sizes(self) -> str | None:
         """As `files.photo_checks.check_photos`: whether these are the photos that were annotated."""
-        names = ((record, find_image(self.images_dir, record.image_name)) for record in self.split)
-        return check_photos(names, self.images_dir)
+        return check_photos(self.photos, self.images_dir)
 
     def __getitem__(self, index: int) -> Example | InputError:
         try:
@@ -236,7 +246,8 @@ def train(
         "detector": detector.name,
         "classes": detector.classes,
         "num_epochs": recipe.epochs,
-        "train_data": len(train_data),
+        "train_data": train_data.fingerprint,
+        "validation_data": validation_data.fingerprint,
         "batch_size": recipe.batch_size,
         "learning_rate": recipe.learning_rate,
         "backbone_weights": pretrained,
@@ -333,17 +344,18 @@ def main(argv: list[str] | None = None) -> int:
         f"{recipe.epochs} epochs of batches of {recipe.batch_size}"
     )
     try:
-        best = train(
-            detector,
-            train_data,
-            validation_data,
-            recipe,
-            output,
-            pretrained,
-            args.num_workers,
-            args.seed,
-            args.resume,
-        )
+        with file_lock(output):
+            best = train(
+                detector,
+                train_data,
+                validation_data,
+                recipe,
+                output,
+                pretrained,
+                args.num_workers,
+                args.seed,
+                args.resume,
+            )
     except KeyboardInterrupt:
         print("\nStopped. The same command with --resume continues after the last whole epoch.", file=sys.stderr)
         return 130

@@ -31,9 +31,11 @@ from files.arrays import hdf5_dataset, open_hdf5, read_hdf5
 from files.box_checks import from_0_to_1, reversed_corners
 from files.detections_json import CURE, read_boxes
 from files.io import InputError, atomic_write, clear_load_errors
+from files.options import MOST_BOXES
 
 HDF5_ENDINGS = (".h5", ".hdf5")
 MOST_BACKWARD = 0.02  # of the boxes may have x2 < x1 and are left out; when more do, they are not corners
+MOST_CANDIDATES = 2**25  # of an image, as a table of boxes by categories
 _ROWS_AT_ONCE = 1 << 20  # boxes or candidates of an HDF5 file that are held in memory at a time
 
 
@@ -123,6 +125,7 @@ class DetectionsFile(Mapping[str, Detections]):
                 f"{self.path}: {self._place(most)} has {counts[most]} categories, but there are {len(self.classes)} "
                 f"classes; {CURE}"
             )
+        self._check_image_sizes(counts)
         empty = backward = 0
         first_backward, shares = -1, True
         for start in range(0, len(self._boxes), _ROWS_AT_ONCE):
@@ -163,6 +166,23 @@ class DetectionsFile(Mapping[str, Detections]):
                 problem = f"score {scores[worst]:g}; scores lie between 0 and 1"
             raise InputError(f"{self.path}: {self._place(box)} has {problem}")
         return empty
+
+    def _check_image_sizes(self, counts: np.ndarray) -> None:
+        """Raise InputError on an image that would take gigabytes. counts: (n,) categories of each box."""
+        boxes = np.diff(self._image_offsets)
+        filled = np.flatnonzero(boxes)
+        if not len(filled):
+            return
+        widest = np.maximum.reduceat(counts, self._image_offsets[filled])
+        worst = int((boxes[filled] * widest).argmax())
+        if boxes.max() > MOST_BOXES or boxes[filled[worst]] * widest[worst] > MOST_CANDIDATES:
+            worst = int(boxes.argmax()) if boxes.max() > MOST_BOXES else int(filled[worst])
+            name = next(itertools.islice(self._row, worst, None))
+            raise InputError(
+                f"{self.path}: image {name!r:.200} has {boxes[worst]:,} boxes with up to "
+                f"{counts[self._image_offsets[worst] : self._image_offsets[worst + 1]].max():,} categories; an image "
+                f"may have {MOST_BOXES:,} boxes, and {MOST_CANDIDATES:,} categories in all: leave the unlikely ones out"
+            )
 
     def _place(self, box: int) -> str:
         row = int(np.searchsorted(self._image_offsets, box, side="right")) - 1
@@ -252,9 +272,9 @@ def write_detections(
 def made_from(path: str | Path) -> str:
     """The fingerprint that an HDF5 detections file was written with; empty where there is no file, or none in it."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             return str(file.attrs.get("made_from", ""))
-    except OSError:
+    except Exception:  # a damaged file can make HDF5 raise almost anything
         return ""
 
 

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,6 +42,15 @@ def reports_input_errors(main: Callable[..., int | None]) -> Callable[..., int |
         except BrokenPipeError:  # `... | head`
             sys.stderr.close()
             return 1
+        except OSError as error:
+            if error.filename is None:
+                raise
+            name = str(error.filename)
+            print(f"error: {name[:200]}{'…' * (len(name) > 200)}: {error.strerror}", file=sys.stderr)
+            return 2
+        except MemoryError:
+            print("error: out of memory; give less at a time (fewer images or boxes, smaller sizes)", file=sys.stderr)
+            return 2
         except KeyboardInterrupt:
             print("\nStopped.", file=sys.stderr)
             return 130
@@ -57,12 +67,9 @@ def read_bytes(path: str | Path, cure: str = "check the path") -> bytes:
 def file_digest(path: str | Path) -> str:
     """Hexadecimal hash of a file's content. Raises InputError when it cannot be read."""
     hashed = hashlib.blake2b(digest_size=16)
-    try:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                hashed.update(block)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    with clear_read_errors(path), open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            hashed.update(block)
     return hashed.hexdigest()
 
 
@@ -81,8 +88,13 @@ def file_stamp(path: str | Path) -> bytes:
 
 @contextlib.contextmanager
 def clear_read_errors(path: str | Path, cure: str = "check the path") -> Iterator[None]:
-    """What goes wrong when `path` is opened and read in the block is raised as InputError."""
+    """What goes wrong when `path` is opened and read in the block is raised as InputError.
+
+    So is that it is a pipe or a device: it would be waited for, or never end.
+    """
     try:
+        if not stat.S_ISREG(mode := os.stat(path).st_mode) and not stat.S_ISDIR(mode):
+            raise InputError(f"{path}: is not a regular file; {cure}")
         yield
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {cure}") from None
@@ -99,14 +111,9 @@ def clear_read_errors(path: str | Path, cure: str = "check the path") -> Iterato
 
 
 def check_is_file(path: str | Path, cure: str = "check the path") -> None:
-    """Raise InputError unless `path` is a regular file that can be opened; a pipe would be waited for."""
-    with clear_read_errors(path, cure):
-        if not os.path.isfile(path):
-            os.stat(path)
-            if os.path.isdir(path):
-                raise IsADirectoryError
-            raise InputError(f"{path}: is not a regular file; {cure}")
-        open(path, "rb").close()
+    """Raise InputError unless `path` is a regular file that can be opened."""
+    with clear_read_errors(path, cure), open(path, "rb"):
+        pass
 
 
 @contextlib.contextmanager

@@ -110,9 +110,9 @@ def _in_list(source: Path) -> list[Path]:
         name = line.strip()
         if not name or name.startswith("#"):
             continue
-        path = next((path for path in (Path(name), source.parent / name) if path.is_file()), None)
+        path = next((path for path in (Path(name), source.parent / name) if os.path.isfile(path)), None)
         if path is None:
-            raise InputError(f"{source}: line {number}: {name!r} is not a file; correct the list")
+            raise InputError(f"{source}: line {number}: {name!r:.200} is not a file; correct the list")
         paths.append(path)
     return paths
 

@@ -26,7 +26,7 @@ from typing import IO, Annotated
 import msgspec
 from msgspec import Meta
 
-from files.io import InputError, atomic_write
+from files.io import InputError, atomic_write, clear_read_errors
 
 MOST_OBJECTS = 32_000  # in an image: the environment numbers them with 16 bits
 
@@ -118,16 +118,10 @@ class Split(Sequence[ImageRecord]):
 def _raw_items(path: Path, cure: str) -> list[msgspec.Raw]:
     """The undecoded items of a JSON list; they are slices of the mapped file."""
     try:
-        with open(path, "rb") as file:
+        with clear_read_errors(path, cure), open(path, "rb") as file:
             buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {cure}") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, not a split file; {cure}") from None
     except ValueError:  # mmap refuses an empty file
         raise InputError(f"{path}: is empty; {cure}") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); {cure}") from None
     try:
         return msgspec.json.decode(buffer, type=list[msgspec.Raw])
     except msgspec.ValidationError:

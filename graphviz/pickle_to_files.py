@@ -18,6 +18,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from any folder
 
 from files.io import reports_input_errors, write_json
+from files.locks import folder_lock
 from files.scene_graphs import default_pickle, read_image_states
 
 
@@ -46,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     folder = arguments.output or arguments.pickle.parent / "graphs"
     states = read_image_states(arguments.pickle)
-    removed = write_graph_files(states, folder)
+    with folder_lock(folder, "--output"):
+        removed = write_graph_files(states, folder)
     left = f"; {removed} files of an earlier, larger run removed" if removed else ""
     count = 2 * len(states["gt"])
     print(f"Wrote {count} graphs, ground truth and prediction of {count // 2} images, to {folder}/{left}.")

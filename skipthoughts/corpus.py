@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from files.io import InputError
+from files.io import InputError, clear_read_errors
 from files.splits import ImageRecord, Split
 from skipthoughts.tokenizer import tokenize
 from skipthoughts.weights import EOS, UNKNOWN
@@ -97,7 +97,7 @@ def read_text(path: str | Path) -> Corpus:
     def paragraphs() -> Iterator[list[tuple[int, str]]]:
         paragraph: list[tuple[int, str]] = []
         try:
-            with open(path, encoding="utf-8") as file:
+            with clear_read_errors(path), open(path, encoding="utf-8") as file:
                 for line in file:
                     if line.strip():
                         paragraph.append((0, line))
@@ -106,8 +106,6 @@ def read_text(path: str | Path) -> Corpus:
                         paragraph = []
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: is not UTF-8 text at byte {error.start}; save it as UTF-8") from None
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
         yield paragraph
 
     return _corpus(tqdm(paragraphs(), "reading", unit=" paragraphs", disable=None, leave=False), path, ordered=True)

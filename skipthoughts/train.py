@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from files.checkpoints import load_parameters, read_tensors, write_tensors
 from files.io import InputError, clear_load_errors, first_line, reports_input_errors
+from files.locks import folder_lock
 from skipthoughts import weights
 from skipthoughts.corpus import MAX_WORDS, Corpus, read_graphs, read_text
 from skipthoughts.encoder import load_encoder
@@ -210,12 +211,13 @@ def main(argv: list[str] | None = None) -> int:
     settings = Settings(options.dim, options.dim_word, options.batch_size, options.learning_rate, options.seed)
     names = weights.MODELS if options.model == "combine" else (options.model,)
     device = torch.device(options.device)
-    models = {}
-    for name in names:
-        checkpoint = options.output / f"{name}_checkpoint.pt"
-        models[name] = train(corpus, name, settings, options.num_epochs, checkpoint, options.resume, device)
-    write_model(options.output, corpus, models, other)
-    _show(corpus, options)
+    with folder_lock(options.output, "--output"):
+        models = {}
+        for name in names:
+            checkpoint = options.output / f"{name}_checkpoint.pt"
+            models[name] = train(corpus, name, settings, options.num_epochs, checkpoint, options.resume, device)
+        write_model(options.output, corpus, models, other)
+        _show(corpus, options)
     print(f"The skip-thought model is in {options.output}: --use_skip_thought --skip_thought_dir {options.output}")
     return 0
 

@@ -66,7 +66,6 @@ def command(folder: Path) -> list[str] | None:
 
 
 NAMES = sorted(path.name for path in BASE.iterdir() if path.is_dir() and command(path)) if BASE.is_dir() else []
-NOT_YET = {"split_3000_objects"}
 
 
 @pytest.fixture(scope="session")
@@ -81,11 +80,7 @@ def world(made: World) -> World:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[pytest.mark.xfail] if name in NOT_YET else []) for name in NAMES]
-    or [pytest.param("", marks=pytest.mark.skip(reason=f"{BASE}: no such folder"))],
-)
+@pytest.mark.parametrize("name", NAMES or [pytest.param("", marks=pytest.mark.skip(reason=f"{BASE}: no such folder"))])
 def test_it_ends_as_a_user_expects(name, world, tmp_path):
     folder = tmp_path / name
     shutil.copytree(BASE / name, folder, copy_function=shutil.copyfile)

@@ -185,7 +185,7 @@ def test_bad_input_leaves_the_old_files(raw_data, made, tmp_path, capsys):
         (["--num_train", "0", "--num_validation", "0", "--num_test", "0"], "no image is left"),
         (["--num_train", "0"], "no image is left for training; give a larger --num_train, or --graph_from all"),
         (["--dataset", "vrd"], "holds Visual Genome, not VRD; give --dataset vg"),
-        (["--output", "/proc/none"], "cannot be written .*; choose another folder"),
+        (["--output", "/proc/none"], "cannot be written to .*; choose another --output"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(raw_data, tmp_path, capsys, arguments, message):

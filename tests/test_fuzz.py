@@ -2,7 +2,8 @@
 whole commands is benchmarks/fuzz.py."""
 
 import pytest
-from fuzzing import FORMATS, case
+from fuzz_formats import FORMATS
+from fuzzing import case
 
 from files.io import InputError
 

@@ -453,7 +453,7 @@ def test_no_server_at_all(sources, tmp_path, capsys):
 def test_an_output_that_cannot_be_made(sources, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["vrd", "--output", str(tmp_path / "file" / "below")]) == 2
-    assert "cannot be made" in capsys.readouterr().err
+    assert "cannot be written to" in capsys.readouterr().err
 
 
 def test_every_collection_names_real_addresses():

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -14,13 +15,13 @@ import faster_rcnn.detect
 import faster_rcnn.train
 from faster_rcnn import build_detector, load_detector, save_detector
 from faster_rcnn.candidates import is_too_thin
-from faster_rcnn.detect import decoded, detect_images, detect_to_file, image_items
+from faster_rcnn.detect import AMBIGUITY_MARGIN, decoded, detect_images, detect_to_file, identity, image_items
 from faster_rcnn.torchvision_detectors import TorchvisionDetector
 from faster_rcnn.train import AnnotatedImages
 from faster_rcnn.vgg16 import VGG16FasterRCNN
 from faster_rcnn.weights import load_backbone
 from files.detections import Detections, read_detections
-from files.io import InputError
+from files.io import InputError, file_digest
 from files.splits import ImageRecord, Labels, ObjectRecord, Split, write_split
 from semantic_graph import SemanticActionGraph
 
@@ -295,7 +296,7 @@ def test_annotations_are_clipped_and_mirrored(tmp_path):
         ObjectRecord(3, 4, 4, 0, 5, "square"),  # empty
         ObjectRecord(4, 1, 1, 5, 5, "triangle"),  # not in the vocabulary
     ]
-    write_split(tmp_path / "s.json", [ImageRecord("a.png", Labels(1, objects, []))])
+    write_split(tmp_path / "s.json", [ImageRecord("a.png", Labels(1, objects, []), width=20, height=10)])
     graph = SemanticActionGraph(NAMES, [], [], np.zeros((0, 3)), np.zeros((0, 4)))
     _, boxes, labels = AnnotatedImages(Split(tmp_path / "s.json"), tmp_path, graph)[0]
     assert boxes.tolist() == [[0, 2, 4, 5], [15, 5, 19, 9]]
@@ -320,6 +321,29 @@ def test_photos_that_are_not_the_annotated_ones_are_told_or_refused_before_train
     Image.new("RGB", (40, 20)).save(tmp_path / "b.png")
     with pytest.raises(InputError, match="2 of 3 photos have another size"):
         data.check_sizes()
+
+
+def test_a_split_is_detected_on_the_photos_that_were_annotated(tmp_path):
+    Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
+    record = ImageRecord("a.png", Labels(1, [ObjectRecord(0, 1, 2, 8, 4, "disc")], []), width=40, height=20)
+    write_split(tmp_path / "s.json", [record])
+    with pytest.raises(InputError, match="20 x 10, annotated 40 x 20"):
+        image_items(tmp_path / "s.json", tmp_path)
+
+
+def test_a_photo_that_changed_while_a_run_was_stopped_is_looked_at_again(tmp_path):
+    items = [(f"{i}.png", tmp_path / f"{i}.png") for i in range(3)]
+    for i, (_, path) in enumerate(items):
+        Image.new("RGB", (40 + i, 30), (50 * i, 0, 90)).save(path)
+    detector, output = TorchvisionDetector("fasterrcnn_mobilenet_v3_large_320_fpn", NAMES), tmp_path / "d.json"
+    header = msgspec.json.encode([identity(detector), 0.0, 5, AMBIGUITY_MARGIN]) + b"\n"
+    rows = [[name, [0, 0, 9, 9], [1], [0], [0.5], file_digest(path)] for name, path in items[:2]]
+    (tmp_path / "d.json.partial").write_bytes(header + b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+    Image.new("RGB", (40, 30), (9, 9, 9)).save(items[0][1])
+    detect_to_file(detector, items, output, threshold=0.0, maximum=5)
+    found = read_detections(output)
+    assert found["1.png"].boxes.tolist() == [[0, 0, 9, 9]]  # as the stopped run had found it
+    assert found["0.png"].boxes.tolist() != [[0, 0, 9, 9]]
 
 
 @pytest.mark.slow

@@ -284,3 +284,13 @@ def test_a_damaged_piece_of_hdf5_is_one_line(tmp_path):
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"x\.h5: .*write it with"):
         read_detections(path)
+
+
+def test_an_image_whose_table_would_take_gigabytes_is_refused(tmp_path):
+    classes = [f"c{i}" for i in range(6000)]
+    box = {"category": "c0", "score": 0.5, "bbox": [0, 0, 9, 9]}
+    boxes = [box] * 5999 + [box | {"scores": dict.fromkeys(classes, 0.5)}]
+    path = tmp_path / "d.json"
+    path.write_text(json.dumps({"classes": classes, "images": {"small.jpg": [box], "large.jpg": boxes}}))
+    with pytest.raises(InputError, match=r"'large.jpg' has 6,000 boxes with up to 6,000 categories"):
+        read_detections(path)

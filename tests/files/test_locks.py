@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from files.io import InputError, atomic_write
-from files.locks import folder_lock
+from files.locks import file_lock, folder_lock
 
 HOLDER = """
 import sys, time
@@ -60,4 +60,24 @@ def test_what_a_killed_run_left_half_written_is_removed_and_nothing_else(tmp_pat
     with atomic_write(tmp_path / "results.json", "w") as file, folder_lock(tmp_path):
         file.write("{}")
     assert not left.exists()
-    assert {path.name for path in tmp_path.iterdir()} == {*kept, "results.json", ".lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "results.json"}
+
+
+def test_a_folder_shared_with_other_programs_keeps_their_files(tmp_path):
+    other = tmp_path / ".settings.abcd_123.tmp"
+    other.write_text("x")
+    with folder_lock(tmp_path, shared=True):
+        pass
+    assert other.exists()
+
+
+def test_one_file_is_one_runs_at_a_time_and_its_leftovers_go(tmp_path):
+    path, left = tmp_path / "detector.pt", tmp_path / ".detector.pt.checkpoint.abcd_123.tmp"
+    left.write_text("x")
+    with file_lock(path):
+        assert not left.exists()
+        with pytest.raises(InputError, match="another run"), file_lock(path):
+            pass
+        with file_lock(tmp_path / "other.pt"):
+            pass
+    assert not list(tmp_path.iterdir())

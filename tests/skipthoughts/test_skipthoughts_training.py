@@ -299,7 +299,7 @@ def test_resuming_from_something_else_is_refused(tmp_path, world, capsys):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--text", "nowhere.txt"], "nowhere.txt: cannot be read"),
+        (["--text", "nowhere.txt"], "nowhere.txt: no such file"),
         (["--from_graphs", "nowhere.json"], "nowhere.json"),
         (["--text", "alone.txt"], "no paragraph of two sentences"),
         (["--text", "empty.txt"], "no paragraph of two sentences"),
