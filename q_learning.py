@@ -117,7 +117,7 @@ class Learner:
         agent, device = self.agent, self.agent.device
         network = agent.network
         best_first = network.options.best_first
-        if best_first:
+        if best_first or not self.options.discount_factor:
             inputs = agent.encoder(transitions["state"], device)
             bootstrap = torch.zeros(len(transitions), 3, device=device)
         else:
