@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from drawing.predicates import draw_predicates
-from files.io import InputError, reports_input_errors, text_table, write_json
+from files.io import InputError, remove_leftovers, reports_input_errors, text_table, write_json
 from files.predictions import PhrasesOfImages, prediction_scenes, read_predictions, truth_scenes
 from files.splits import ImageRecord, Split
 from metrics import sgg, vrd
@@ -272,8 +272,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         results["differences"] = compare(counts, others)
         print(f"\n{arguments.predictions} less {arguments.compare}, points [95 % interval over the same images]:")
         print(format_differences(results["differences"]))
-    write_json(arguments.output, results, indent=2)
     picture = Path(arguments.output).with_suffix(".predicates.png")
+    remove_leftovers(arguments.output, picture)
+    write_json(arguments.output, results, indent=2)
     draw_predicates(results["predicates"], picture)
     missing = results["images_without_predictions"]
     print(

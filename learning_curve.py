@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from files.io import InputError, atomic_write, read_bytes, reports_input_errors
+from files.io import InputError, atomic_write, read_bytes, remove_leftovers, reports_input_errors
 
 # Title of a plot -> the columns drawn in it, each with its name in the legend.
 PLOTS: dict[str, dict[str, str]] = {
@@ -160,6 +160,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("learning_curve.png"), help="default: %(default)s")
     arguments = parser.parse_args(argv)
     logs = [path / "log.csv" if path.is_dir() else path for path in arguments.logs]
+    remove_leftovers(arguments.output)
     draw_learning_curves(logs, arguments.output)
     print(f"Learning curves of {len(logs)} run{'s' if len(logs) > 1 else ''}: {arguments.output.resolve()}")
 

@@ -29,7 +29,7 @@ from files.images import find_image, load_image
 from files.io import InputError, check_writable, clear_load_errors, file_digest, reports_input_errors
 from files.locks import file_lock
 from files.photo_checks import check_photos
-from files.splits import Split
+from files.splits import Split, check_one_run
 from semantic_graph import SemanticActionGraph
 
 
@@ -327,6 +327,7 @@ def main(argv: list[str] | None = None) -> int:
     graph = SemanticActionGraph.load(args.graph)
     train_data = AnnotatedImages(Split(args.train_data), args.images_dir, graph, mirror=True)
     validation_data = AnnotatedImages(Split(args.validation_data), args.images_dir, graph)
+    check_one_run(args.graph, graph.made_in, train_data.split, validation_data.split)
     for data in (train_data, validation_data):
         if warning := data.check_sizes():
             print(f"warning: {warning}", file=sys.stderr)

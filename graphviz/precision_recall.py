@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs from any folder
 
-from files.io import InputError, atomic_write, reports_input_errors
+from files.io import InputError, atomic_write, remove_leftovers, reports_input_errors
 from files.predictions import prediction_scenes
 from files.scene_graphs import default_pickle, predictions_from_graphs, read_graph_folder, read_image_states
 from metrics.vrd import match
@@ -138,6 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     curves = precision_recall(states["gt"], states["curr"], str(path))
     print(format_table(curves))
     images = len(states["gt"])
+    remove_leftovers(arguments.output)
     draw_curves(curves, arguments.output, f"Scene graphs of {images} image{'' if images == 1 else 's'}, IoU ≥ 0.5")
     print(f"\nPer cent; images: {images}. The curve is in {arguments.output}.")
     return 0

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from anywher
 from drawing.pictures import ENDINGS, check_ending, draw_graph, names_without_font
 from drawing.selection import MOST_RELATIONSHIPS, MOST_UNSCORED, counted, drawing_limits, items_to_draw
 from drawing.sizes import boxes_size, hold_against, read_photo
-from files.io import reports_input_errors
+from files.io import remove_leftovers, reports_input_errors
 from files.photo_checks import PhotoCheck
 from files.scene_graphs import read_graph
 
@@ -73,6 +73,7 @@ def main(argv: list[str] | None = None) -> None:
         hold_against(check, graph, photo.size, photo.turned)
         for line in check.complaints(sizes_matter=False):
             print(f"warning: {line}", file=sys.stderr)
+    remove_leftovers(output)
     draw_graph(graph, output, truth, image, photo_size=size, **limits)
     counts, items = [], items_to_draw(graph, **limits)
     if output.suffix.lower() == ".png" and (lacking := names_without_font(graph, items)):

@@ -5,6 +5,8 @@ What is wrong with one image among many, or with one box, is skipped or left out
 
 import json
 import pickle
+import re
+import runpy
 import shutil
 from pathlib import Path
 
@@ -12,12 +14,17 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from limited import ROOT
 from small_world import image
 from tiny_run import PIXELS, SMALL, World, copy_of_run
 
 import create_graph
+import data.download
+import faster_rcnn.train
+import skipthoughts.train
 from files.checkpoints import save_checkpoint
-from files.scene_graphs import read_image_states
+from files.locks import file_lock, folder_lock
+from files.scene_graphs import read_image_states, write_image_states
 from files.splits import write_split
 from main import main
 
@@ -273,6 +280,30 @@ def test_words_that_are_no_flags(capsys, words):
         status = stop.code
     assert status == 2
     assert "error: " in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_second_run_at_the_same_place_is_refused_by_every_command(made, tmp_path, capsys):
+    train_data, output = made.splits / "train_data.json", tmp_path / "out"
+    states = tmp_path / "states.pickle"
+    write_image_states(states, [], [])
+    detector = ["--train_data", train_data, "--validation_data", train_data, "--graph", made.graph, "--num_epochs", "1"]
+    detector += ["--images_dir", made.images, "--backbone_weights", "none", "--device", "cpu", "--num_workers", "0"]
+    raw = made.folder / "raw_data"
+    folders = {
+        create_graph.main: ["--annotations", raw, "--min_occurances", "3", "--output", output],
+        skipthoughts.train.main: ["--from_graphs", train_data, "--device", "cpu", "--output", output],
+        data.download.main: ["vrd", "--base_url", "http://localhost:9", "--output", output],
+    }
+    files = {faster_rcnn.train.main: [*detector, "--output", tmp_path / "d.pt"]}
+    with folder_lock(output), file_lock(tmp_path / "d.pt"):
+        for command, argv in (folders | files).items():
+            capsys.readouterr()
+            assert command([str(word) for word in argv]) == 2
+            assert re.search("error: .*another run .*another --output", capsys.readouterr().err), command.__module__
+        for script, argv in {"gallery.py": ["--pickle", states], "pickle_to_files.py": ["--pickle", states]}.items():
+            run = runpy.run_path(str(ROOT / "graphviz" / script))["main"]
+            assert run([str(word) for word in [*argv, "--output", output]]) == 2
+            assert "another run" in capsys.readouterr().err, script
 
 
 # One among many ----------------------------------------------------------------------------------
