@@ -26,6 +26,13 @@ RELATIONSHIPS = [(0, "has", 1), *((i, "has", i + 1) for i in range(2, 8))]
 BAG, TABLE = 1, 2
 
 
+class Quiet:
+    """No progress bar."""
+
+    def update(self, _: int) -> None:
+        pass
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("discount", "first"), [(0.0, BAG), (0.9, TABLE)])
 def test_the_object_that_earns_less_now_is_right_where_more_follows(discount, first):
@@ -55,10 +62,6 @@ def test_the_object_that_earns_less_now_is_right_where_more_follows(discount, fi
     env = SceneGraphEnvironment(scenes, 4, rules)
     loop = TrainingLoop(env, Learner(agent, target, optimizer, learning), ReplayMemory(2000, 4, env.dtype))
 
-    class Quiet:
-        def update(self, _: int) -> None:
-            pass
-
     for _ in range(70):
         loop.begin_epoch(np.zeros(4, dtype=np.int64))
         loop.run_epoch(0.4, Quiet(), lambda: None)
@@ -66,3 +69,23 @@ def test_the_object_that_earns_less_now_is_right_where_more_follows(discount, fi
     states = env.states()
     assert (states["subject"][0], states["object"][0]) == (0, -1)
     assert agent.act(states, 0.0, np.zeros((1, 6)))[2].tolist() == [first]
+
+
+def test_a_transition_cut_off_by_the_step_limit_goes_on_in_the_replay_memory():
+    """So that its target bootstraps from the state that would have been next."""
+    graph = make_graph(["person", "bag"], [], ["has"], [], [("person", "has", "bag", 1)])
+    record = image([("person", BOXES[0]), ("bag", BOXES[1])], [(0, "has", 1)])
+    scenes, rules = scene_set(graph, [record]), Rules(maximum_steps=1)
+    model = ModelOptions(learned_category_vectors=8, fusion_sizes=(32,))
+    network, target = QNetwork(model, graph, rules), QNetwork(model, graph, rules)
+    agent = Agent(network, StateEncoder(scenes, model), ActionSetMaker(graph, rules), torch.device("cpu"))
+    env = SceneGraphEnvironment(scenes, 1, rules)
+    memory = ReplayMemory(10, 1, env.dtype)
+    loop = TrainingLoop(env, Learner(agent, target, None, LearningOptions()), memory)
+    loop.begin_epoch(np.zeros(1, dtype=np.int64))
+    loop.run_epoch(1.0, Quiet(), lambda: None)
+    held = memory.memory[0, :1]
+    assert held["done"].tolist() == [False]
+    now, following = ((int(held[key]["subject"][0]), int(held[key]["object"][0])) for key in ("state", "next_state"))
+    assert now == (0, -1)
+    assert following in [(0, 1), (1, -1)], "the bag is looked at, or is the next subject"

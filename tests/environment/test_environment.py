@@ -112,6 +112,24 @@ def test_an_image_ends_at_the_step_limit(limit):
     assert len(walk.env.states()) == 0
 
 
+def test_running_out_of_steps_is_no_end_what_would_have_been_next_is_known():
+    short, long = (street_walk(rules=Rules(maximum_steps=steps)) for steps in (2, 300))
+    assert not short.step("hat")[1]
+    assert not short.env.cut_off[0].any()
+    assert short.step("bicycle", predicate="wearing")[1]
+    long.step("hat")
+    long.step("bicycle", predicate="wearing")
+    was_cut_off, states = short.env.cut_off
+    assert was_cut_off.tolist() == [True]
+    assert states.tobytes() == long.env.states().tobytes()
+
+
+def test_an_image_that_ends_with_its_last_step_has_ended():
+    walk = street_walk(rules=Rules(maximum_steps=4))
+    assert [walk.step("Terminal")[1] for _ in range(4)] == [False, False, False, True]
+    assert not walk.env.cut_off[0].any()
+
+
 def test_an_image_of_one_object_is_one_step():
     graph = street_graph()
     walk = Walker(graph, scene_set(graph, [image([("person", PERSON, "young")])]))
