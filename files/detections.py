@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,8 @@ class DetectionsFile(Mapping[str, Detections]):
         self.classes = list(classes)
         self.convention, self.numbered = convention, numbered
         self._row = {name: i for i, name in enumerate(image_names)}
+        # letters and accents in one or in two, as a Mac may write them, are one name
+        self._composed = {unicodedata.normalize("NFC", name): name for name in image_names if not name.isascii()}
         self._image_offsets = _offsets(path, "image_offsets", arrays, len(image_names), len(arrays["boxes"]))
         self._candidate_offsets = _offsets(
             path, "candidate_offsets", arrays, len(arrays["boxes"]), len(arrays["candidates"])
@@ -96,11 +99,17 @@ class DetectionsFile(Mapping[str, Detections]):
         return iter(self._row)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._row
+        return self._known(name) in self._row
+
+    def _known(self, name: object) -> object:
+        """The name as the file writes it, where it has it."""
+        if not isinstance(name, str) or name in self._row or name.isascii():
+            return name
+        return self._composed.get(unicodedata.normalize("NFC", name), name)
 
     def __getitem__(self, name: str) -> Detections:
         """The image's detections. Raises KeyError when the file does not have the image."""
-        row = self._row[name]
+        row = self._row[self._known(name)]
         first, last = self._image_offsets[row : row + 2]
         if first == last:
             return Detections.empty()

@@ -1,6 +1,12 @@
 """Whatever a file holds, reading it gives a value or one clear line. 200 seeded cases of each format; the long test of
-whole commands is benchmarks/fuzz.py."""
+whole commands is benchmarks/fuzz.py, of which a few cases are here."""
 
+import contextlib
+import os
+import shutil
+import signal
+
+import fuzz_commands
 import pytest
 from fuzz_formats import FORMATS
 from fuzzing import case
@@ -18,6 +24,21 @@ def test_the_right_files_are_read(tmp_path, capsys):
             format.read(path)
         except InputError as error:
             raise AssertionError(f"{name}: {error}\n{capsys.readouterr().err}") from None
+
+
+def test_a_pipe_is_refused_not_waited_for(tmp_path):
+    """By every reader of one file; those that get copies in a folder take what is in the folder."""
+    refused = 0
+    for name, format in FORMATS.items():
+        path = tmp_path / f"{name.replace('/', ' ')}.{format.ending}"
+        os.mkfifo(path)
+        signal.alarm(20)  # ends the test: nobody writes into the pipe
+        with contextlib.suppress(shutil.SpecialFileError):
+            with pytest.raises(InputError, match="not a regular file"):
+                format.read(path)
+            refused += 1
+        signal.alarm(0)
+    assert refused > 20
 
 
 def test_a_seed_makes_a_case():
@@ -44,3 +65,15 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path, name):
         except Exception as error:
             raise AssertionError(f"{name}, seed {seed}: {type(error).__name__}: {error}") from error
     assert refused > CASES / 20
+
+
+@pytest.fixture(scope="module")
+def folder(made):
+    return fuzz_commands.prepare(made)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(fuzz_commands.COMMANDS)[::5])
+def test_a_command_takes_a_damaged_file_or_refuses_it_in_one_line(name, folder, tmp_path):
+    kind, details = fuzz_commands.run_case(name, 1, folder, tmp_path)
+    assert kind in ("read", "refused"), details

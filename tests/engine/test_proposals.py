@@ -57,3 +57,13 @@ def test_boxes_of_larger_photos_are_refused_in_a_test(made, tmp_path, capsys):
     files = made.files(tmp_path / "out", checkpoint=made.run / "best.pt")
     assert main(["--test", *files, "--detections", str(boxes), "--device", "cpu"]) == 2
     assert "boxes cannot be of their photos" in capsys.readouterr().err
+
+
+def test_boxes_of_larger_photos_are_refused_where_only_the_photos_tell_their_size(made, tmp_path, capsys):
+    records = [{key: value for key, value in record.items() if key not in ("width", "height", "made_in")}
+               for record in made.records("test")]  # fmt: skip
+    (tmp_path / "test.json").write_text(json.dumps(records))
+    boxes = boxes_of(made, lambda item: item.update(bbox=[10 * v + 10 for v in item["bbox"]]), tmp_path / "boxes.json")
+    files = made.files(tmp_path / "out", checkpoint=made.run / "best.pt", test_data=tmp_path / "test.json")
+    assert main(["--test", *files, "--detections", str(boxes), "--device", "cpu"]) == 2
+    assert "boxes cannot be of their photos" in capsys.readouterr().err

@@ -294,3 +294,12 @@ def test_an_image_whose_table_would_take_gigabytes_is_refused(tmp_path):
     path.write_text(json.dumps({"classes": classes, "images": {"small.jpg": [box], "large.jpg": boxes}}))
     with pytest.raises(InputError, match=r"'large.jpg' has 6,000 boxes with up to 6,000 categories"):
         read_detections(path)
+
+
+def test_composed_and_decomposed_names_are_one(tmp_path):
+    path = tmp_path / "d.json"
+    path.write_text(json.dumps({"cafe\u0301.jpg": [{"category": "cup", "score": 0.5, "bbox": [0, 0, 9, 9]}]}))
+    file = read_detections(path)
+    assert "caf\u00e9.jpg" in file
+    assert len(file["caf\u00e9.jpg"]) == len(file["cafe\u0301.jpg"]) == 1
+    assert "cafe.jpg" not in file

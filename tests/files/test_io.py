@@ -6,7 +6,7 @@ import os
 import pytest
 
 from files import io as formats
-from files.io import InputError, atomic_write, read_json, write_json
+from files.io import InputError, atomic_write, read_json, reports_input_errors, write_json
 
 
 @pytest.mark.parametrize("text", [b'{"a": 1}', b'\xef\xbb\xbf{"a": 1}'], ids=["plain", "byte order mark"])
@@ -63,3 +63,20 @@ def test_errors_of_the_callers_own_work_stay_what_they_are(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "a"):
         (tmp_path / "other").read_text()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "out of memory"),
+        (OSError(36, "File name too long", "a" * 5000), "aaa…: File name too long"),
+    ],
+)
+def test_what_the_system_refuses_ends_in_one_short_line(capsys, error, said):
+    def main():
+        raise error
+
+    assert reports_input_errors(main)() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert len(line) < 300
