@@ -20,7 +20,7 @@ from files.scene_graphs import Graph
 
 PICTURE_SIDE = 1600  # pixels: the longer side of the photo with its boxes
 DRAWN_RELATIONSHIPS = 12  # in the pictures, none of low confidence; the JSON file has all
-VERSION = 2  # of what is written: another one makes everything again
+VERSION = 3  # of what is written: another one makes everything again
 
 # What a graph depends on beside MODEL_FLAGS: flags, and files by what they hold.
 FLAGS = ("maximum_num_entities_per_image", "detector", "maximum_phrases")

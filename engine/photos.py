@@ -16,7 +16,7 @@ from PIL import Image
 from files.images import Header, image_header, load_image
 from files.io import InputError
 
-MOST_PIXELS = 12_000_000  # a larger photo is shrunk before a detector or the agent looks at it
+MOST_PIXELS = 6_000_000  # a larger photo is shrunk before a detector or the agent looks: at a sixth of that, or less
 LARGE = 24_000_000  # pixels: one such photo is decoded at a time
 
 

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import hashlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from semantic_graph import SemanticActionGraph
 CHECKED_FIRST = 200  # photos whose boxes are compared with their size before the first is worked on
 KEPT_THRESHOLD = 0.005  # a file made here has every box that a later --object_detection_threshold may ask for
 IMAGES_AT_ONCE = 4  # through the detector
+PIXELS_AT_ONCE = 6_000_000  # of them all: as numbers each takes twelve bytes, several times
 
 
 def make_detector(arguments: argparse.Namespace, device: torch.device) -> Detector:
@@ -229,8 +230,7 @@ class PhotoBoxes(dict[str, Detections]):
         else:
             threshold = self.arguments.object_detection_threshold
             maximum = self.arguments.maximum_num_entities_per_image
-            for start in range(0, len(readable), IMAGES_AT_ONCE):
-                part = readable[start : start + IMAGES_AT_ONCE]
+            for part in few_at_once(readable):
                 found = self.detector.detect([photo.image for photo in part], threshold, maximum, AMBIGUITY_MARGIN)
                 for photo, detections in zip(part, found, strict=True):
                     last = np.array([0, 0, 1, 1], dtype=np.float32)  # the last pixel is inside
@@ -250,6 +250,20 @@ class PhotoBoxes(dict[str, Detections]):
                 f"{self.arguments.object_detection_threshold:g} and were left out"
             )
         return [f"{self.path}: {line}" for line in lines if line]
+
+
+def few_at_once(photos: Sequence[Any]) -> Iterator[list[Any]]:
+    """Photos with images in order, as many together as a detector is given: fewer where they are large."""
+    part, pixels = [], 0
+    for photo in photos:
+        size = photo.image.width * photo.image.height
+        if part and (len(part) == IMAGES_AT_ONCE or pixels + size > PIXELS_AT_ONCE):
+            yield part
+            part, pixels = [], 0
+        part.append(photo)
+        pixels += size
+    if part:
+        yield part
 
 
 def _ambiguity(photo: Path, others: Sequence[Path]) -> str:

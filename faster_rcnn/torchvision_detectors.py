@@ -155,7 +155,7 @@ class TorchvisionDetector(nn.Module):
 
     def _tensors(self, images: Sequence[Image.Image]) -> list[torch.Tensor]:
         device = self._columns.device
-        return [pil_to_tensor(image.convert("RGB")).to(device).float() / 255 for image in images]
+        return [pil_to_tensor(image.convert("RGB")).to(device).float().div_(255) for image in images]
 
     @torch.no_grad()
     def detect(

@@ -3,10 +3,14 @@
 import itertools
 import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
+from engine.photos import Photo
+from engine.proposals import few_at_once
 from faster_rcnn import build_detector, save_detector
 from main import main
 
@@ -67,3 +71,16 @@ def test_boxes_of_larger_photos_are_refused_where_only_the_photos_tell_their_siz
     files = made.files(tmp_path / "out", checkpoint=made.run / "best.pt", test_data=tmp_path / "test.json")
     assert main(["--test", *files, "--detections", str(boxes), "--device", "cpu"]) == 2
     assert "boxes cannot be of their photos" in capsys.readouterr().err
+
+
+def test_large_photos_go_through_the_detector_one_by_one():
+    def sizes_together(*sizes):
+        photos = [Photo(Path(str(i)), Path(), "", image=Image.new("1", size)) for i, size in enumerate(sizes)]
+        together = list(few_at_once(photos))
+        assert [photo for part in together for photo in part] == photos
+        return [len(part) for part in together]
+
+    small, large = (800, 600), (3000, 2000)
+    assert sizes_together(*[small] * 6) == [4, 2]
+    assert sizes_together(large, large, small, small, large) == [1, 1, 2, 1]
+    assert sizes_together() == []
