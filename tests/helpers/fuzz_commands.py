@@ -147,7 +147,7 @@ def prepare(made: World) -> Path:
     entities = json.loads((folder / "entity_counts.json").read_text())
     np.save(few / "vectors.npy", np.random.default_rng(0).normal(size=(len(entities), 4)).astype(np.float32))
     (few / "map.json").write_text('{"hound": "dog", "guy": "man"}')
-    (few / "list.txt").write_text("1.jpg\n" + str(few / "1.jpg"))
+    (few / "list.txt").write_text(f"# photos\n{few / '1.jpg'}\n{folder / 'VG_100K' / name}\n")
     (few / "words.json").write_text('{"dog": 3, "ball": 3}')
     (few / "text.txt").write_text("a man rides a horse\na dog sits\n\nthe dog runs\n" * 9)
     (few / "words.txt").write_text(
