@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from environment import unpacked
 from files.options import Rules
+from scenes.records import unpacked
 from semantic_graph import SemanticActionGraph
 
 
@@ -34,7 +34,7 @@ class ActionSetMaker:
             self.by_object = graph.object_predicate_counts()
 
     def __call__(self, states: np.ndarray) -> ActionSets:
-        """(n,) records (`environment.state_dtype`) -> masks of n states."""
+        """(n,) records (`scenes.records.state_dtype`) -> masks of n states."""
         graph, size = self.graph, self.rules.maximum_adaptive_action_space_size
         subject, object_ = states["subject_category"].astype(np.int64), states["object_category"].astype(np.int64)
         if self.rules.use_adaptive_action_sets:

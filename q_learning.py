@@ -10,8 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from action_sets import ActionSets, best_allowed
-from environment import rewards, unpacked
+from environment import rewards
 from files.options import LearningOptions
+from scenes.records import unpacked
 from vrl_model import Agent, QNetwork, QValues, to_device
 
 

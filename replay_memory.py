@@ -1,6 +1,6 @@
 """Experience replay (Liang et al. 2017, section 3.4; Mnih et al. 2015).
 
-A transition keeps what its two states are made of (`environment.state_dtype`), not their vectors:
+A transition keeps what its two states are made of (`scenes.records.state_dtype`), not their vectors:
 20 000 transitions take a few megabytes where the vectors would take two gigabytes.
 """
 

@@ -15,8 +15,9 @@ from torch import nn
 
 from action_sets import ActionSetMaker, greedy, random_action
 from boxes import CONTEXT, GEOMETRY, box_geometry
-from environment import CERTAIN, action_widths, reward_ranges
+from environment import action_widths, reward_ranges
 from files.options import REPEATS, ModelOptions, Rules
+from scenes.records import CERTAIN
 from scenes.scene import SceneSet
 from semantic_graph import SemanticActionGraph
 
@@ -333,7 +334,7 @@ class Agent:
             return self.network.q_values(*self.network(*self.encoder(states, self.device)))
 
     def promise(self, candidates: np.ndarray) -> np.ndarray:
-        """Q of looking at pairs (`environment.candidate_dtype`), float32 (n,): what is expected there less the cost.
+        """Q of looking at pairs (`scenes.records.candidate_dtype`), float32 (n,): what is expected there less the cost.
 
         Something is found when both objects are what they seem, so the chance is multiplied by the detector's
         confidences, of which the annotated boxes that are learned from say nothing.

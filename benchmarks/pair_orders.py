@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from environment import best_first_dtype
+from scenes.records import best_first_dtype
 from scenes.scene import SceneSet
 from vrl_model import Agent
 

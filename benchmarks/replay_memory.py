@@ -27,8 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this fold
 
 from action_sets import ActionSetMaker, random_action
 from benchmarks.synthetic import FEATURES, PHRASE, make_graph, make_images
-from environment import Rules, SceneGraphEnvironment
+from environment import SceneGraphEnvironment
 from files.io import reports_input_errors, write_json
+from files.options import Rules
 from replay_memory import ReplayMemory
 from scenes.scene import SceneSet
 

@@ -10,7 +10,8 @@ import torch
 
 from action_sets import ActionSetMaker
 from engine.loop import TrainingLoop, slots_per_transition
-from environment import Rules, SceneGraphEnvironment
+from environment import SceneGraphEnvironment
+from files.options import Rules
 from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord
 from q_learning import Learner, LearningOptions, make_optimizer
 from replay_memory import ReplayMemory

@@ -18,17 +18,10 @@ from collections.abc import Callable
 import numpy as np
 
 from boxes import affinity, context_of, iou
-from environment import (
-    CERTAIN,
-    REMEMBERED,
-    Episodes,
-    Rules,
-    SceneGraphEnvironment,
-    best_first_dtype,
-    bits_of,
-    candidate_dtype,
-    pay,
-)
+from environment import SceneGraphEnvironment, earned_by
+from files.options import REMEMBERED, Rules
+from scenes.episodes import Episodes, pay
+from scenes.records import CERTAIN, best_first_dtype, bits_of, candidate_dtype
 from scenes.scene import OVERLAP_THRESHOLD, Scene, SceneSet
 
 MOST_NUMBERS = 2_000_000  # candidates times instances whose context is worked out at once
@@ -263,7 +256,9 @@ class BestFirstEnvironment(Episodes):
         slots = np.flatnonzero(self.active)
         subject, object_ = self.subject[slots], self.object[slots]
         paired = object_ >= 0
-        earned = self._earned(state, np.stack([attribute, predicate, np.zeros_like(predicate)], axis=1))
+        earned = earned_by(
+            state, np.stack([attribute, predicate, np.zeros_like(predicate)], axis=1), self.graph, self.rules
+        )
         self._remember(slots, state, attribute, predicate)
         rows, s, o = slots[paired], subject[paired], object_[paired]
         said = np.rint(np.clip(chances[paired], 0, 1) * CERTAIN).astype(np.uint8)

@@ -17,10 +17,10 @@ from engine import distributed as ranks
 from engine.best_first import BestFirstEnvironment
 from engine.options import MOST_SLOTS
 from engine.walk import most_steps, queues_of
-from environment import Episodes
 from files.io import InputError
 from q_learning import Learner, jittered, mirror_partners, mirrored, set_mode
 from replay_memory import ReplayMemory
+from scenes.episodes import Episodes
 
 ACT, SAMPLE, JITTER, MIRROR = 0, 1, 2, 3  # streams of random numbers
 CHECK_UPDATES = 100  # between two looks at the losses on a GPU

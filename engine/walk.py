@@ -14,8 +14,8 @@ from action_sets import ActionSetMaker, greedy
 from engine import distributed as ranks
 from engine.best_first import BestFirstEnvironment, make_environment
 from engine.parts import Parts
-from environment import Episodes
 from files.options import Rules
+from scenes.episodes import Episodes
 from scenes.scene import SceneSet
 from vrl_model import Judgement
 
@@ -30,7 +30,7 @@ class Policy(Protocol):
         """What it thinks of n states."""
 
     def promise(self, candidates: np.ndarray) -> np.ndarray:
-        """Best first: the Q of looking at pairs (`environment.candidate_dtype`), float32 (n,); Terminal's is 0."""
+        """Best first: the Q of looking at pairs (`scenes.records.candidate_dtype`), float32 (n,); Terminal's is 0."""
 
 
 class Findings(NamedTuple):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from small_world import Walker, image, make_graph, scene_set, street_graph
 
 from action_sets import ActionSetMaker, greedy, random_action
-from environment import Rules
+from files.options import Rules
 
 PERSON, BICYCLE, HAT, DOG = (10, 10, 40, 100), (40, 60, 60, 60), (15, 5, 20, 15), (300, 300, 20, 20)
 

@@ -10,7 +10,7 @@ from small_world import image, make_graph, scene_set, seen
 from action_sets import ActionSetMaker
 from boxes import CONTEXT, GEOMETRY
 from engine.best_first import BestFirstEnvironment
-from environment import REMEMBERED, REPEATS, Rules
+from files.options import REMEMBERED, REPEATS, Rules
 from q_learning import Learner, LearningOptions
 from replay_memory import transition_dtype
 from vrl_model import Agent, ModelOptions, QNetwork, StateEncoder

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from small_world import make_graph
 
-from environment import Rules, state_dtype
+from files.options import Rules
 from q_learning import mirror_partners, mirrored
 from replay_memory import transition_dtype
+from scenes.records import state_dtype
 
 PREDICATES = ["on", "on the left of", "on the right of", "left"]
 

@@ -6,7 +6,8 @@ import torch
 from small_world import Walker, image, make_agent, make_graph, say_always, scene_set, street_graph
 from torch import nn
 
-from environment import Rules, SceneGraphEnvironment
+from environment import SceneGraphEnvironment
+from files.options import Rules
 from skipthoughts import PhraseStore
 from vrl_model import ModelOptions, QNetwork, confidence_of
 
@@ -247,11 +248,11 @@ def test_history_phrases_in_the_state():
     walk.step("bicycle", attribute="young")
     assert vector() == [0, 0, 0, 0, 2, 11, 0, 0]  # young person
     walk.step("hat", attribute="wet", predicate="next to")
-    assert vector() == [0, 0, 0, 0, 2, 9, 2, 11]  # wet person, young person
+    assert vector() == [0, 0, 4, 19, 2, 9, 2, 11]  # person next to bicycle; wet person, young person
     walk.step("Terminal")
-    assert vector() == [0] * 8
+    assert vector() == [0, 0, 4, 19, 0, 0, 0, 0]  # what the bicycle took part in
     walk.step("person", attribute="red")
-    assert vector() == [4, 19, 0, 0, 2, 10, 0, 0]  # person next to bicycle; red bicycle
+    assert vector() == [4, 19, 4, 19, 2, 10, 0, 0]  # the pair the other way round; the same; red bicycle
     assert sorted(words.encoded) == ["person next to bicycle", "red bicycle", "wet person", "young person"]  # once each
 
 

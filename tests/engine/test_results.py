@@ -10,8 +10,8 @@ from test_walk import BICYCLE, DOG, GRAPH, HAT, PERSON, POLICY, opinion, street_
 from engine.baselines import FrequencyPolicy, RandomPolicy, occurrences
 from engine.results import found_boxes, graphs, score
 from engine.walk import Findings, walk
-from environment import Rules
 from evaluation import evaluate, train_triplets
+from files.options import Rules
 from files.scene_graphs import checked_graph, predictions_from_graphs, write_image_states
 
 

@@ -7,7 +7,7 @@ from small_world import Walker, image, make_agent, make_graph, say_always, scene
 
 from engine.baselines import FrequencyPolicy, Occurrences, RandomPolicy, occurrences
 from engine.walk import best, own_choices, walk
-from environment import Rules
+from files.options import Rules
 from vrl_model import Judgement, QValues
 
 PERSON, BICYCLE, HAT, DOG = (10, 10, 40, 100), (40, 60, 60, 60), (15, 5, 20, 15), (300, 300, 20, 20)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from street import crowd_walk
 
 from engine.walk import most_steps, queues_of
-from environment import Rules
+from files.options import Rules
 
 
 def test_each_image_goes_to_the_slot_that_is_free_first():

@@ -6,7 +6,9 @@ from small_world import image, make_graph, scene_set, seen, street_graph
 
 from boxes import pair_context
 from engine.best_first import BestFirstEnvironment, make_environment
-from environment import CERTAIN, Rules, SceneGraphEnvironment
+from environment import SceneGraphEnvironment
+from files.options import Rules
+from scenes.records import CERTAIN
 
 PERSON, TWIN, BICYCLE = (10, 10, 40, 100), (12, 10, 40, 100), (40, 60, 60, 60)  # the first two overlap: IoU 0.9
 PERSON_BOX = {"person": 1.0}

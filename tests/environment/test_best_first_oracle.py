@@ -9,7 +9,8 @@ from small_world import scene_set, seen
 from test_environment_oracle import ATTRIBUTES, PREDICATES, graphs, images
 
 from engine.best_first import BestFirstEnvironment
-from environment import CERTAIN, Rules, unpacked
+from files.options import Rules
+from scenes.records import CERTAIN, unpacked
 
 rules = st.builds(
     Rules,

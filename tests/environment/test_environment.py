@@ -4,7 +4,7 @@ import pytest
 from small_world import Walker, image, make_graph, scene_set, seen, street_graph
 from street import DOG, PERSON, crowd_walk, street_walk
 
-from environment import Rules
+from files.options import Rules
 
 # Traversal -----------------------------------------------------------------------------------------
 

@@ -9,7 +9,9 @@ from slow_episode import SlowEpisode
 from small_world import image, make_graph, scene_set, seen
 
 from action_sets import ActionSetMaker
-from environment import Rules, SceneGraphEnvironment, rewards, unpacked
+from environment import SceneGraphEnvironment, rewards
+from files.options import Rules
+from scenes.records import unpacked
 
 ENTITIES, ATTRIBUTES, PREDICATES = ["person", "dog", "hat"], ["red", "wet", "big"], ["on", "near"]
 

@@ -4,7 +4,8 @@ import numpy as np
 from small_world import Walker, image, scene_set, street_graph
 from street import street
 
-from environment import Rules, SceneGraphEnvironment
+from environment import SceneGraphEnvironment
+from files.options import Rules
 
 
 def fleet():

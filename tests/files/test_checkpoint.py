@@ -14,9 +14,10 @@ from small_world import image, make_agent, scene_set, street_graph
 from tqdm import tqdm
 
 from engine.loop import TrainingLoop
-from environment import Rules, SceneGraphEnvironment
+from environment import SceneGraphEnvironment
 from files.checkpoints import load_checkpoint, load_parameters, read_tensors, save_checkpoint
 from files.io import InputError
+from files.options import Rules
 from q_learning import Learner, LearningOptions, epsilon_at
 from replay_memory import ReplayMemory
 

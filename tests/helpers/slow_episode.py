@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from environment import Rules
+from files.options import Rules
 from files.splits import ImageRecord
 from semantic_graph import SemanticActionGraph
 

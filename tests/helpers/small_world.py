@@ -9,9 +9,10 @@ import torch
 
 from action_sets import ActionSetMaker
 from boxes import from_xywh
-from environment import Rules, SceneGraphEnvironment, unpacked
-from files.options import SceneOptions
+from environment import SceneGraphEnvironment
+from files.options import Rules, SceneOptions
 from files.splits import ImageRecord, Labels, ObjectRecord, RelationshipRecord
+from scenes.records import unpacked
 from scenes.scene import Instances, SceneSet
 from semantic_graph import SemanticActionGraph
 from vrl_model import Agent, ModelOptions, QNetwork, StateEncoder
