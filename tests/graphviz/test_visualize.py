@@ -116,7 +116,7 @@ def test_a_photo_of_another_size_than_the_boxes_is_told(main, tmp_path, capsys):
     objects = [{"name": name, "x": x, "y": 40, "w": 100, "h": 100} for name, x in (("man", 300), ("hat", 400))]
     Image.new("RGB", (320, 240)).save(tmp_path / "half.png")
     arguments = ["--image", str(tmp_path / "half.png"), "--output", str(tmp_path / "g.html"), "--no-open"]
-    cases = [({}, "boxes cannot be of their photos"), ({"width": 640, "height": 480}, "boxes drawn in proportion")]
+    cases = [({}, "boxes cannot be of their photos"), ({"width": 640, "height": 480}, "boxes are drawn in proportion")]
     for size, said in cases:
         (tmp_path / "g.json").write_text(json.dumps({"image_name": "half.png", "objects": objects, **size}))
         assert not main(["--graph", str(tmp_path / "g.json"), *arguments])
