@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,11 +23,13 @@ from files.photo_checks import check_photos
 from files.splits import Split
 from scenes.class_map import ClassMap, read_class_map
 from scenes.feature_cache import FeatureCache, compute_features, report
-from scenes.features import ImageEmbedding, build_embedding
 from scenes.scene import DetectedInstances, SceneSet
 from semantic_graph import SemanticActionGraph
 from skipthoughts import PhraseStore, load_encoder
 from vrl_model import Agent, QNetwork, StateEncoder
+
+if TYPE_CHECKING:
+    from scenes.features import ImageEmbedding
 
 CLASS_MAP_NAME = "class_map.json"  # beside a checkpoint: what detectors' words are to the agent
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"  # the agent that comes with the program
@@ -59,6 +61,8 @@ def make_parts(arguments: Options, device: torch.device, saved: dict[str, Any] |
     graph = SemanticActionGraph.load(arguments.graph)
     embedding = phrases = None
     if arguments.image_embedding_model_type != "none":
+        from scenes.features import build_embedding  # loads torchvision: two seconds that a run without pixels saves
+
         embedding = build_embedding(
             arguments.image_embedding_model_type, arguments.image_embedding_weights, arguments.feature_pooling
         )

@@ -8,23 +8,23 @@ import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from engine import distributed as ranks
 from engine.parts import Parts, open_detections
-from faster_rcnn import Detector, load_detector
-from faster_rcnn.coco import default_detector
-from faster_rcnn.detect import AMBIGUITY_MARGIN, detect_to_file, image_items, to_device
 from files.box_checks import CURE, BoxCheck, like, names_in
-from files.detections import Detections, DetectionsFile, made_from
+from files.detections import AMBIGUITY_MARGIN, Detections, DetectionsFile, made_from
 from files.images import Header, find_image, image_header
 from files.io import InputError, file_digest
 from files.photo_names import match_photos
 from files.splits import Split
 from semantic_graph import SemanticActionGraph
+
+if TYPE_CHECKING:
+    from faster_rcnn import Detector
 
 CHECKED_FIRST = 200  # photos whose boxes are compared with their size before the first is worked on
 KEPT_THRESHOLD = 0.005  # a file made here has every box that a later --object_detection_threshold may ask for
@@ -37,6 +37,10 @@ def make_detector(arguments: argparse.Namespace, device: torch.device) -> Detect
 
     Raises InputError when there is none, or it cannot load.
     """
+    from faster_rcnn import load_detector  # loads torchvision: two seconds that a run without a detector saves
+    from faster_rcnn.coco import default_detector
+    from faster_rcnn.detect import to_device
+
     name = arguments.detector
     if name is None and arguments.detector_weights is None:
         if not arguments.predict:
@@ -114,6 +118,8 @@ def _check_boxes(file: DetectionsFile, records: Split, images_dir: str, threshol
 def _detect(parts: Parts, split: str, path: Path) -> None:
     """Make the detections file of a split, unless one is there that was made from the same."""
     arguments = parts.arguments
+    from faster_rcnn.detect import detect_to_file, image_items
+
     items = image_items(split, arguments.images_dir)
     settings = [
         arguments.detector or "",

@@ -16,7 +16,6 @@ from engine import distributed as ranks
 from engine.options import Options
 from engine.parts import Parts, open_detections
 from engine.proposals import detections_of_split, make_detector
-from faster_rcnn.candidates import detections_from_scores
 from files.detections import Detections, DetectionsFile, write_detections
 from files.images import find_image, load_image
 from files.io import InputError
@@ -85,5 +84,7 @@ def annotated_boxes(record: ImageRecord) -> np.ndarray:
 
 def classify(detector: torch.nn.Module, photo: Image.Image, boxes: np.ndarray) -> Detections:
     """The boxes (n, 4), each with the detector's score of every class, best first."""
+    from faster_rcnn.candidates import detections_from_scores
+
     scores = detector.class_scores([photo], [boxes])[0]
     return detections_from_scores(torch.from_numpy(boxes), torch.from_numpy(scores), 0.0, ALL_CLASSES)

@@ -19,7 +19,7 @@ def detections_from_scores(boxes: torch.Tensor, scores: torch.Tensor, threshold:
     """Keep a box's best class and those at most `margin` below it that reach `threshold`.
 
     boxes: (n, 4) inclusive corners; scores: (n, C) of the foreground classes. The margin is that of
-    ambiguity-aware object mining (Liang et al. 2017, section 3.2).
+    ambiguity-aware object mining (Liang et al. 2017, section 3.3).
     """
     best = scores.max(dim=1, keepdim=True).values if len(scores) else scores
     keep = (scores >= best - margin) & (scores >= threshold) | (scores == best)

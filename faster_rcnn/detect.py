@@ -23,15 +23,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from faster_rcnn import DETECTORS, Detector, load_detector
-from files.detections import Detections, from_flat, write_detections
+from files.detections import AMBIGUITY_MARGIN, Detections, from_flat, write_detections
 from files.images import find_image, load_image
 from files.io import InputError, check_writable, file_digest, reports_input_errors
 from files.locks import file_lock
 from files.photo_checks import check_photos
 from files.photos import find_photos
 from files.splits import Split
-
-AMBIGUITY_MARGIN = 0.1  # of ambiguity-aware object mining (Liang et al. 2017, section 3.2)
 
 
 def decoded(

@@ -35,6 +35,7 @@ from files.io import InputError, atomic_write, clear_load_errors
 from files.options import MOST_BOXES
 
 HDF5_ENDINGS = (".h5", ".hdf5")
+AMBIGUITY_MARGIN = 0.1  # C(s): categories at most this far below the best one (Liang et al. 2017, section 3.3)
 MOST_BACKWARD = 0.02  # of the boxes may have x2 < x1 and are left out; when more do, they are not corners
 MOST_CANDIDATES = 2**25  # of an image, as a table of boxes by categories
 _ROWS_AT_ONCE = 1 << 20  # boxes or candidates of an HDF5 file that are held in memory at a time

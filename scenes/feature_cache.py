@@ -16,7 +16,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,7 +26,9 @@ from tqdm import tqdm
 from files.images import load_image
 from files.io import InputError, file_stamp
 from files.vector_cache import Row, VectorCache, digest
-from scenes.features import ImageEmbedding, Preparation, Prepared
+
+if TYPE_CHECKING:
+    from scenes.features import ImageEmbedding, Preparation, Prepared
 
 Item = tuple[str, str | Path, np.ndarray]  # image name, image file, boxes (n, 4) inclusive corners
 

@@ -14,13 +14,12 @@ import numpy as np
 
 from boxes import from_xywh, iou
 from boxes import neighbours as neighbour_matrix
-from files.detections import Detections, DetectionsFile, Selected, select
+from files.detections import AMBIGUITY_MARGIN, Detections, DetectionsFile, Selected, select
 from files.options import MOST_BOXES, SceneOptions
 from files.splits import ImageRecord
 from scenes.class_map import ClassMap, map_classes
 from semantic_graph import SemanticActionGraph, fold_name
 
-AMBIGUITY_MARGIN = 0.1  # C(s): categories at most this far below the best one (Liang et al. 2017, section 3.3)
 OVERLAP_THRESHOLD = 0.5  # IoU from which an instance counts as a ground-truth object
 
 

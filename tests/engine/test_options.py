@@ -179,6 +179,13 @@ def test_help_is_grouped_with_defaults_and_loads_no_pytorch():
         assert words in shown
 
 
+@pytest.mark.slow
+def test_without_pixels_and_detector_torchvision_is_not_loaded():
+    """It takes as long as PyTorch itself."""
+    script = "import sys, engine.training, engine.testing, engine.prediction; print('torchvision' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", script], cwd=ROOT, text=True) == "False\n"
+
+
 def test_the_detectors_that_can_be_chosen_are_those_there_are():
     import faster_rcnn
 
