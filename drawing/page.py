@@ -186,7 +186,8 @@ def _panel(
     for kind in ("objects", "relationships"):
         drawn, there = len(items[kind]), len(graph[kind])
         counts.append((f"{drawn} of " if drawn < there else "") + counted(there, kind.removesuffix("s")))
-    legend = "".join(f'<span class="is-{kind}">{kind}</span>' for kind in ("object", "attribute", "predicate"))
+    kinds = {"object": "objects", "attribute": "attributes", "predicate": "relationships"}
+    legend = "".join(f'<span class="is-{kind}">{kind}</span>' for kind, key in kinds.items() if graph[key])
     statuses = {item.get("status") for kind in items for item in graph[kind]}
     legend += "".join(
         f'<b class="{status}">{SIGNS[status]} {words}</b>'
