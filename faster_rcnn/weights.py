@@ -28,7 +28,7 @@ from files.checkpoints import (
     state_dict,
     write_tensors,
 )
-from files.io import InputError, atomic_write, clear_load_errors
+from files.io import InputError, atomic_write, clear_load_errors, first_line
 
 Detector = VGG16FasterRCNN | TorchvisionDetector
 MOST_CLASSES = 100_000  # a name each: more is not a detector
@@ -50,7 +50,10 @@ def save_vgg16(detector: VGG16FasterRCNN, path: str | Path) -> None:
 
 def read_classes(file: h5py.File, path: str | Path) -> list[str]:
     """Class names in the attribute `classes`; without it PASCAL VOC's. Raises InputError for what is not a list."""
-    classes = file.attrs.get("classes")
+    try:
+        classes = file.attrs.get("classes")
+    except Exception as error:  # a damaged file can make HDF5 raise almost anything
+        raise InputError(f"{path}: its attribute 'classes' is damaged ({first_line(error)}); get it again") from None
     if classes is None:
         return list(VOC_CLASSES)
     names = classes.tolist() if isinstance(classes, np.ndarray) else classes

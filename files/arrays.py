@@ -153,11 +153,19 @@ def hdf5_dataset(
     """
     try:
         there = isinstance(file.get(name, getlink=True), h5py.HardLink) and isinstance(file[name], h5py.Dataset)
-        dataset = file[name] if there else None
-    except Exception:  # a damaged file can make HDF5 raise almost anything
-        dataset = None
-    if dataset is None:
-        raise InputError(f"{path}: has no dataset {name!r}; {cure}")
+        if not there:
+            raise InputError(f"{path}: has no dataset {name!r}; {cure}")
+        return _fair_dataset(file[name], name, path, kinds, ndim, cure)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file can make HDF5 raise almost anything
+        raise InputError(f"{path}: the dataset {name!r} is damaged ({first_line(error)}); {cure}") from None
+
+
+def _fair_dataset(
+    dataset: h5py.Dataset, name: str, path: str | Path, kinds: str, ndim: int | None, cure: str
+) -> h5py.Dataset:
+    """See `hdf5_dataset`; what HDF5 raises goes through."""
     if dataset.external or dataset.is_virtual:
         raise InputError(f"{path}: the dataset {name!r} lies in another file; {cure}")
     text = h5py.check_string_dtype(dataset.dtype) is not None

@@ -212,3 +212,16 @@ def test_something_else_than_hdf5_is_one_line(tmp_path, data):
     (tmp_path / "x.h5").write_bytes(data)
     with pytest.raises(InputError, match=r"x\.h5: is not an HDF5 file"):
         open_hdf5(tmp_path / "x.h5")
+
+
+def test_a_type_that_hdf5_reads_and_numpy_cannot_hold_is_refused(tmp_path):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        kind = h5py.h5t.IEEE_F32LE.copy()
+        kind.set_size(16)  # no NumPy type has an exponent of 31 bits
+        kind.set_precision(128)
+        kind.set_fields(127, 96, 31, 0, 96)
+        space = h5py.h5s.create_simple((3,))
+        h5py.h5d.create(file.id, b"a", kind, space)
+    with h5py.File(path) as file, pytest.raises(InputError, match="'a'"):
+        read_hdf5(file, "a", path, "f")

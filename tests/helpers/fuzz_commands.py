@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from fuzz_formats import ANNOTATIONS, GQA, VG150, VISUAL_GENOME, VRD, to_json, write_annotations
-from fuzzing import changed, damaged
+from fuzzing import changed, damaged, mildly_changed
 from limited import run_limited
 from tiny_run import World
 
@@ -181,10 +181,12 @@ def damage(path: Path, seed: int) -> bytes:
     """The file, changed in what it says where that can be written again, or in its bytes."""
     chance = random.Random(seed)
     data = path.read_bytes()
-    if chance.random() < 0.6:
+    how = chance.random()
+    if how < 0.7:
+        change = changed if how < 0.2 else mildly_changed
         for _ in range(20):
             try:
-                return _written(path.suffix, changed(_value(path.suffix, data), chance))
+                return _written(path.suffix, change(_value(path.suffix, data), chance))
             except Exception:  # what cannot be written is not a file
                 continue
     return damaged(data, chance)

@@ -66,6 +66,28 @@ def changed(value: Any, chance: random.Random, nasty: list[Any] = NASTY) -> Any:
     return chance.choice([value] * 30 + nasty)
 
 
+def mildly_changed(value: Any, chance: random.Random) -> Any:
+    """`value` with one to three things that are still of the right type: it parses, and may not fit."""
+    value = copy.deepcopy(value)
+    for _ in range(chance.randint(1, 3)):
+        everything = places(value)
+        if not everything:
+            break
+        container, key = chance.choice(everything)
+        item = container[key]
+        alike = [c[k] for c, k in everything if type(c[k]) is type(item)]
+        how = chance.randrange(4)
+        if isinstance(container, list) and how == 0:
+            del container[key]
+        elif isinstance(container, list) and how == 1:
+            container.insert(key, copy.deepcopy(item))
+        elif isinstance(item, int | float) and not isinstance(item, bool) and how == 2:
+            container[key] = type(item)(item * chance.choice([-1, 0, 0.5, 2, 10, 100]))
+        else:
+            container[key] = copy.deepcopy(chance.choice(alike))
+    return value
+
+
 def damaged(data: bytes, chance: random.Random) -> bytes:
     """`data` with bits flipped, a piece cut out, doubled, zeroed, filled with noise, or its end cut off."""
     data = bytearray(data)
@@ -99,13 +121,14 @@ def right_file(format: Format) -> tuple[Any, bytes]:
 
 
 def case(format: Format, seed: int) -> bytes:
-    """The file of number `seed`: half of them say something else, half are damaged. The same seed, the same file."""
+    """The file of number `seed`: most say something else, the others are damaged. The same seed, the same file."""
     chance = random.Random(seed)
     value, right = right_file(format)
-    if chance.random() < 0.5:
+    how = chance.random()
+    if how < 0.6:
         for _ in range(20):
             try:
-                return format.write(changed(value, chance))
+                return format.write(changed(value, chance) if how < 0.3 else mildly_changed(value, chance))
             except Exception:  # what a writer cannot write is not a file
                 continue
     return damaged(right, chance)
