@@ -23,6 +23,7 @@ COLUMNS = (
     "transitions_per_second", "validation_relationship_R50", "validation_relationship_R100",
     "validation_attribute_R50", "validation_attribute_R100",
 )  # fmt: skip
+DRAW_SECONDS = 10.0  # between two drawings of the curves, each of which takes half a second
 SHOW_SECONDS = 1.0  # between two looks at the loss, which wait for the device
 
 
@@ -34,7 +35,8 @@ class TrainingLog:
         self.rows: list[dict[str, Any]] = []  # one an epoch: the columns of log.csv
         self.bar = tqdm(disable=True)
         self.events: SummaryWriter | None = None
-        self.shown_at = time.monotonic()
+        self.shown_at = self.drawn_at = time.monotonic()
+        self.undrawn = False  # whether an epoch has ended since the curves were drawn
 
     def open(self, loop: TrainingLoop | None) -> None:
         """Open the TensorBoard events; what a killed run wrote after its checkpoint is dropped.
@@ -47,7 +49,9 @@ class TrainingLog:
             self.events = SummaryWriter(str(self.output / "tensorboard"), purge_step=self.transitions(loop) + 1)
 
     def close(self) -> None:
-        """Close the TensorBoard events."""
+        """Draw the curves if they are behind, close the TensorBoard events."""
+        if self.undrawn:
+            self._draw()
         if self.events is not None:
             self.events.close()
 
@@ -70,7 +74,7 @@ class TrainingLog:
         self._write_events("within_epoch", values, self.transitions(loop))
 
     def end_epoch(self, row: dict[str, Any]) -> None:
-        """Write an epoch's row to log.csv, learning_curve.png and TensorBoard, and print it."""
+        """Write an epoch's row to log.csv and TensorBoard, print it, and draw learning_curve.png when it is time."""
         self.rows.append(row)
         if ranks.rank():
             return
@@ -81,9 +85,15 @@ class TrainingLog:
                 {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
                 for row in self.rows
             )
-        draw_learning_curves([self.output / "log.csv"], self.output / "learning_curve.png")
+        self.undrawn = True
+        if time.monotonic() - self.drawn_at > DRAW_SECONDS:
+            self._draw()
         print(summary(row), flush=True)
         self._write_events("epoch", row, self.transitions())
+
+    def _draw(self) -> None:
+        draw_learning_curves([self.output / "log.csv"], self.output / "learning_curve.png")
+        self.undrawn, self.drawn_at = False, time.monotonic()
 
     def _write_events(self, title: str, values: dict[str, Any], transitions: int) -> None:
         if self.events is not None:

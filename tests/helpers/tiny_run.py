@@ -14,7 +14,7 @@ import main
 
 # A small network without pixels: an epoch takes a second.
 SMALL = [
-    "--preset", "best", "--image_embedding_model_type", "none", "--fusion_sizes", "32", "--category_vectors", "8",
+    "--image_embedding_model_type", "none", "--num_members", "2", "--fusion_sizes", "32", "--category_vectors", "8",
     "--batch_size", "16", "--replay_buffer_minimum_number_samples", "64", "--num_workers", "0", "--device", "cpu",
 ]  # fmt: skip
 PIXELS = [*SMALL, "--image_embedding_model_type", "efficientnet_lite0"]
