@@ -3,8 +3,8 @@
     python benchmarks/discounts.py --graph vrd_run/graph.pickle --runs d00 d05 d09 \\
         --test_data vrd_run/data/data_samples/test_data.json --detections VRD/detections_test.json
 
-Each run (best.pt of main.py --train with --frontier breadth_first) walks as it has learned to, and then with the same
-network's words but another next object:
+Each run (best.pt of main.py --train with --frontier breadth_first) walks as it has learned to; the first one then with
+the same network's words but another next object:
 
     never leaving          its own order, but Terminal only where no neighbour is left
     lookahead              the neighbour of which the network would say most: all of a subject's pairs are judged first
@@ -90,12 +90,14 @@ def measure(folder: str, options: argparse.Namespace) -> tuple[list[list[str]], 
     )
     if parts.model.best_first:
         raise InputError(f"{path}: was trained with --frontier best_first, which benchmarks/walk_orders.py is for")
-    rules = dataclasses.replace(parts.arguments, predicates_per_pair=len(parts.graph.predicates))
+    rules = dataclasses.replace(
+        parts.arguments, predicates_per_pair=len(parts.graph.predicates), maximum_steps=max(options.budgets)
+    )
     detections = open_detections(options.detections, parts.graph) if options.detections else None
     scenes = open_scenes(parts, Split(options.test_data), detections)
     agent = make_agent(parts, trained_network(parts, saved), scenes)
     rows, of_its_own = [], []
-    for rule in RULES:
+    for rule in RULES if folder == options.runs[0] else RULES[:1]:
         policy = NextObject(agent, rule, options.leave_below)
         found = walk(policy, scenes, rules, scenes.images, 128, 0, progress=f"{folder}, {rule}", most=sys.maxsize)
         counts = [recall_within(found, budget, scenes) for budget in options.budgets]
@@ -110,7 +112,7 @@ def run(options: argparse.Namespace) -> list[list[str]]:
     steps = [f"{budget} steps" for budget in options.budgets]
     measured = {folder: measure(folder, options) for folder in options.runs}
     rows = [row for part, _ in measured.values() for row in part]
-    print(table("Relationship R@50 / R@100", [["", *steps, "steps of a whole walk"], *rows]))
+    print(table("Relationship R@50 / R@100", [["", *steps, "steps taken"], *rows]))
     first, *others = options.runs
     differences = [[Path(folder).name, *map(interval, measured[folder][1], measured[first][1])] for folder in others]
     if differences:

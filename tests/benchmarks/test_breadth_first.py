@@ -22,7 +22,7 @@ def run(made, tmp_path_factory):
 
 def test_looking_ahead_never_leaves_a_subject_but_where_it_may(made, run, capsys):
     split = str(made.splits / "test_data.json")
-    words = ["--runs", str(run), str(run), "--graph", str(made.graph), "--test_data", split, "--budgets", "3", "1000"]
+    words = ["--runs", str(run), "--graph", str(made.graph), "--test_data", split, "--budgets", "3", "1000"]
     assert discounts.main([*words, "--leave_below", "1"]) == 0
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| run, ")]
     steps = {row[0].split(", ", 1)[1]: float(row[-1].strip(" |")) for row in rows}
