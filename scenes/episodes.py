@@ -241,10 +241,24 @@ class Episodes(ABC):
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Raises ValueError when an array has another shape or type than it was saved with, or names what is not."""
         self.sizes = dict(zip("nkmtr", state["sizes"].tolist(), strict=True))
-        for name in [*self._shapes(**self.sizes), *_SLOT_ARRAYS]:
-            setattr(self, name, state[name].numpy().copy())
-        self.queues = np.split(state["queues"].numpy(), np.cumsum(state["queue_lengths"].numpy())[:-1])
+        wanted = {
+            name: ((self.num_slots, *shape), kind) for name, (shape, kind, _) in self._shapes(**self.sizes).items()
+        }
+        wanted |= {name: (getattr(self, name).shape, getattr(self, name).dtype) for name in _SLOT_ARRAYS}
+        for name, (shape, kind) in wanted.items():
+            array = state[name].numpy()
+            if array.shape != shape or array.dtype != np.dtype(kind):
+                raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, not {np.dtype(kind)} of {shape}")
+            setattr(self, name, array.copy())
+        queues, lengths = state["queues"].numpy(), state["queue_lengths"].numpy()
+        self.queues = np.split(queues, np.cumsum(lengths)[:-1])
+        most = {"scene": len(self.scenes), "subject": self.sizes["n"], "object": self.sizes["n"]}
+        inside = all(((getattr(self, name) >= -1) & (getattr(self, name) < end)).all() for name, end in most.items())
+        inside &= bool(((queues >= 0) & (queues < len(self.scenes))).all()) and len(lengths) == self.num_slots
+        if not inside or lengths.sum() != len(queues) or (self.position < 0).any() or (self.position > lengths).any():
+            raise ValueError("it names images or boxes that there are not")
 
 
 _SLOT_ARRAYS = (

@@ -56,6 +56,26 @@ def test_resuming_with_another_batch_size_is_refused(made, trained, capsys):
     assert "--batch_size 16" in refused(capsys, argv)
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("as_subject", lambda env: env["subject"]),
+        ("scene", lambda env: env["scene"] + 1000),
+        ("queues", lambda env: env["queues"] - 1),
+        ("boxes", lambda env: env["boxes"].double()),
+    ],
+)
+def test_resuming_with_a_walk_that_does_not_fit_is_refused(made, trained, tmp_path, capsys, name, change):
+    shutil.copytree(trained, tmp_path / "copy")
+    path = tmp_path / "copy/run/last.pt"
+    saved = load_checkpoint(path)
+    env = saved["loops"][0]["env"]
+    env[name] = change(env)
+    save_checkpoint(path, {key: value for key, value in saved.items() if key != "format"})
+    argv = ["--train", "--resume", *files(made, tmp_path / "copy", tmp_path / "copy/run"), *ONE, "--num_epochs", "2"]
+    assert f"{path}: does not hold what it should" in refused(capsys, argv)
+
+
 def test_a_moved_split_with_the_same_content_resumes(made, trained, tmp_path):
     shutil.copytree(trained, tmp_path / "moved")
     flags = files(made, tmp_path / "moved", tmp_path / "moved/run")
