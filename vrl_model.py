@@ -5,6 +5,7 @@ The embeddings of images and boxes are made by `features.py` and arrive here as 
 
 from __future__ import annotations
 
+import math
 import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -249,7 +250,8 @@ class StateEncoder:
         if self.options.phrase_dimension:
             parts.append(self._history(states))
         if self.options.remembered_predicates:
-            parts.append(states["memory"].reshape(len(states), -1).astype(np.float32) / CERTAIN)
+            width = math.prod(states["memory"].shape[1:])  # not -1: a rank may have no states in a step
+            parts.append(states["memory"].reshape(len(states), width).astype(np.float32) / CERTAIN)
         if self.options.use_box_geometry:
             parts.append(box_geometry(states))
         if self.options.use_pair_context:
