@@ -5,8 +5,8 @@ The embeddings of images and boxes are made by `features.py` and arrive here as 
 
 from __future__ import annotations
 
-import math
 import itertools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -26,7 +26,8 @@ from scenes.scene import OVERLAP_THRESHOLD, Scene, SceneSet
 
 MOST_NUMBERS = 2_000_000  # candidates times instances whose context is worked out at once
 MOST_JUDGED = 100_000  # candidates that are judged at once: more take gigabytes
-MOST_AGAIN = 500  # pairs of an image that are judged again after a look; more repeat it only in heaps of boxes
+MOST_AGAIN = 50  # pairs of an image that are judged again after a look; more repeat it only in heaps of boxes
+HEAP_STEPS = 4  # looks between two such rounds where more wait
 
 Promise = Callable[[np.ndarray], np.ndarray]  # candidate records -> Q of looking there, float32
 
@@ -129,7 +130,8 @@ class BestFirstEnvironment(Episodes):
     def _judge(self, promise: Promise) -> None:
         """Work out the Q of the frontier's pairs that are new, or whose memory has changed.
 
-        Of those that have one, the `MOST_AGAIN` most promising of each image; the others wait for the next time.
+        Of those that have one, the `MOST_AGAIN` most promising of each image; the others wait for the next time. Where
+        more wait than that, they do so for `HEAP_STEPS` looks.
         """
         active = np.flatnonzero(self.active)
         columns = self.waiting.shape[2]
@@ -143,8 +145,11 @@ class BestFirstEnvironment(Episodes):
 
     def _to_judge(self, slot: int) -> np.ndarray:
         """The pairs of a slot that are judged now: subject and column as one number."""
+        heap = np.count_nonzero(self.waiting[slot]) > MOST_AGAIN
+        if heap and self.num_steps[slot] % HEAP_STEPS:  # at step 0 all are new
+            return np.zeros(0, dtype=np.int64)
         places = np.flatnonzero(self.waiting[slot])
-        if len(places) > MOST_AGAIN:
+        if heap:
             q = self.promise[slot].ravel()[places]
             q[q == -np.inf] = np.inf  # those that have none: all of them
             least = np.partition(q, -MOST_AGAIN)[-MOST_AGAIN]
@@ -161,13 +166,22 @@ class BestFirstEnvironment(Episodes):
         chosen = flat.argmax(axis=1)
         if epsilon:
             explore = np.flatnonzero(uniform[slots, 0] < epsilon)
-            open_ = self.frontier[slots[explore]].reshape(len(explore), flat.shape[1])
-            nth = (uniform[slots[explore], 1] * open_.sum(axis=1)).astype(np.int64) + 1
-            chosen[explore] = (open_.cumsum(axis=1) >= nth[:, None]).argmax(axis=1)
+            chosen[explore] = self._any_pair(slots[explore], uniform[slots[explore], 1])
         subject, column = np.divmod(chosen, columns)
         self.frontier[slots, subject, column] = False
         self.promise[slots, subject, column] = -np.inf
         self.subject[slots], self.object[slots] = subject, column - 1
+
+    def _any_pair(self, slots: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """A pair of each slot's frontier, each as likely: subject and column as one number. uniform: (n,) in [0, 1)."""
+        open_ = self.frontier[slots]
+        before = np.count_nonzero(open_, axis=2).cumsum(axis=1)  # up to each subject, and it included
+        nth = (uniform * before[:, -1]).astype(np.int64) + 1
+        subject = (before >= nth[:, None]).argmax(axis=1)
+        row = np.arange(len(slots))
+        of_subject = open_[row, subject]
+        nth -= before[row, subject] - np.count_nonzero(of_subject, axis=1)
+        return subject * open_.shape[2] + (of_subject.cumsum(axis=1) >= nth[:, None]).argmax(axis=1)
 
     # ---- records
 

@@ -21,7 +21,8 @@ from files.checkpoints import load_checkpoint
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = shlex.split(
-    "--train --preset paper --no-use_skip_thought --image_embedding_model_type none --use_box_geometry --category_vectors 8 --fusion_sizes 16 8 "
+    "--train --preset paper --no-use_skip_thought --image_embedding_model_type none --use_box_geometry "
+    "--category_vectors 8 --fusion_sizes 16 8 "
     "--num_epochs 2 --batch_size 2 --replay_buffer_minimum_number_samples 50 --target_update_frequency 20 "
     "--dropout 0.1 --double_dqn --checkpoint_minutes 0.0005 --device cpu"
 )

@@ -49,7 +49,8 @@ class Outcome:
 @functools.cache
 def _server() -> BaseContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["main", "create_graph", "evaluation", "learning_curve", "faster_rcnn.train"])
+    doors = ["main", "create_graph", "evaluation", "learning_curve", "faster_rcnn.train"]
+    context.set_forkserver_preload([*doors, "engine.training", "engine.testing", "engine.prediction", "torch._dynamo"])
     here = Path.cwd()
     os.chdir(ROOT)  # where it imports from
     try:
