@@ -26,7 +26,7 @@ import numpy as np
 
 from drawing.predicates import draw_predicates
 from files.io import InputError, remove_leftovers, reports_input_errors, text_table, write_json
-from files.predictions import PhrasesOfImages, prediction_scenes, read_predictions, truth_scenes
+from files.predictions import PhrasesOfImages, named_as, prediction_scenes, read_predictions, truth_scenes
 from files.splits import ImageRecord, Split
 from metrics import sgg, vrd
 from metrics.figures import RESAMPLES, Counts, by_word, difference, figures
@@ -127,6 +127,7 @@ def score_against(
     source: str = "predictions",
 ) -> tuple[dict[str, Counts], dict[str, Any]]:
     """What each task asks for and what was found, and how many images there are: see `evaluate`."""
+    predictions = named_as(predictions, truth.images)
     unknown = [name for name in predictions if name not in truth.images]
     if predictions and len(unknown) == len(predictions):
         raise InputError(

@@ -8,7 +8,8 @@ Boxes are [x1, y1, x2, y2] with both corners inside, in the ground truth's own p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -150,6 +151,15 @@ def truth_scenes(
 
 def _corners(thing: Any) -> Box:
     return thing.x, thing.y, thing.x + thing.w - 1, thing.y + thing.h - 1
+
+
+def named_as(predictions: Mapping[str, Any], images: Collection[str]) -> dict[str, Any]:
+    """The predictions by the images' own names, where these differ in composed and decomposed letters alone."""
+    composed = {unicodedata.normalize("NFC", name): name for name in images if not name.isascii()}
+    return {
+        name if name in images else composed.get(unicodedata.normalize("NFC", name), name): found
+        for name, found in predictions.items()
+    }
 
 
 def prediction_scenes(

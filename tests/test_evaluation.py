@@ -104,6 +104,16 @@ def test_images_the_ground_truth_does_not_have_are_told_and_do_not_count(tmp_pat
     assert json.loads((tmp_path / "results.json").read_text())["relationship"]["precision"]["50"] == 100.0
 
 
+def test_composed_and_decomposed_names_are_one(tmp_path, split):
+    truth = json.loads(split.read_text())
+    truth[0]["image_name"] = "caf\u00e9.jpg"
+    split.write_text(json.dumps(truth))
+    assert run(tmp_path, split, {"cafe\u0301.jpg": {"relationships": [relation(A, B)]}}) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["relationship"]["recall"]["50"] == 100
+    assert results["unknown_images"] == []
+
+
 BAD = {
     "cut off": ('{"1.jpg": {"relationships": [', "cut off"),
     "a list": ("[]", "wrong shape"),
