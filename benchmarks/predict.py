@@ -142,7 +142,8 @@ def main(argv: list[str] | None = None) -> int:
         used = run(*flags, "--output_dir", folder)
         took, work = used.seconds - start.seconds, used.processor - start.processor
         rows.append({"stage": name, "photos": count, "seconds": took, "processor": work, "gigabytes": used.gigabytes})
-        figures = f"{took:.1f} | {count / took:.1f} | {1000 * work / count:.0f} | {used.gigabytes:.2f}"
+        rate = f"{count / took:.1f}" if took > 1 else ""  # the start alone varies by as much
+        figures = f"{took:.1f} | {rate} | {1000 * work / count:.0f} | {used.gigabytes:.2f}"
         print(f"| {name} | {count} | {figures} |", flush=True)
 
     if arguments.photos or arguments.large:
