@@ -26,6 +26,7 @@ import numpy as np
 
 from drawing.predicates import draw_predicates
 from files.io import InputError, remove_leftovers, reports_input_errors, text_table, write_json
+from files.one_set import check_tested
 from files.predictions import PhrasesOfImages, named_as, prediction_scenes, read_predictions, truth_scenes
 from files.splits import ImageRecord, Split
 from metrics import sgg, vrd
@@ -255,8 +256,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     ns = getattr(arguments, "recall_at", None)
     predictions = read_predictions(arguments.predictions)
     other = read_predictions(arguments.compare) if arguments.compare else None
-    seen = train_triplets(Split(arguments.train_data)) if arguments.train_data else None
-    truth = ground_truth_arrays(Split(arguments.ground_truth), seen)
+    split, train = Split(arguments.ground_truth), Split(arguments.train_data) if arguments.train_data else None
+    check_tested(split, train)
+    seen = train_triplets(train) if train is not None else None
+    truth = ground_truth_arrays(split, seen)
 
     counts, about = score_against(predictions, truth, arguments.protocol, ns, arguments.predictions)
     results = about | task_figures(counts, truth.vocabulary, RESAMPLES)

@@ -54,6 +54,7 @@ from engine.parts import entity_vectors, open_detections
 from evaluation import GroundTruth, ground_truth_arrays, task_counts, train_triplets
 from files.images import find_image
 from files.io import InputError, reports_input_errors, write_json
+from files.one_set import check_tested
 from files.options import SceneOptions
 from files.predictions import PhrasesOfImages, prediction_scenes, read_predictions
 from files.splits import Split
@@ -214,8 +215,9 @@ def differences(
 def make_world(options: argparse.Namespace) -> tuple[World, dict[str, Encoder]]:
     """Read graph, splits, detections and pixels; of "train" and of each file of FILES what the networks see."""
     graph = SemanticActionGraph.load(options.graph)
-    records = Split(options.test_data)
-    scenes = {"train": SceneSet(Split(options.train_data), graph), "": SceneSet(records, graph)}
+    records, train = Split(options.test_data), Split(options.train_data)
+    check_tested(records, train, options.graph, graph.made_in)
+    scenes = {"train": SceneSet(train, graph), "": SceneSet(records, graph)}
     if options.detections:
         chosen = SceneOptions(
             object_detection_threshold=options.object_detection_threshold, use_ambiguity_aware_mining=False

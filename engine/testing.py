@@ -13,6 +13,7 @@ import numpy as np
 from drawing.predicates import draw_predicates
 from engine import distributed as ranks
 from engine.baselines import FrequencyPolicy, RandomPolicy, occurrences
+from engine.options import Options
 from engine.parts import Parts, find_checkpoint, make_agent, open_scenes, trained_network
 from engine.proposals import detections_of_split
 from engine.results import graphs, score
@@ -20,8 +21,9 @@ from engine.task_boxes import boxes_of_task, options_of_task
 from engine.walk import BEST, Findings, Policy, best, merge, own_choices, walk_over
 from evaluation import format_table, train_triplets
 from files.io import InputError, text_table, write_json
+from files.one_set import check_tested, of_another_run
 from files.scene_graphs import predictions_from_graphs, write_image_states
-from files.splits import Split, of_another_run
+from files.splits import Split
 from metrics.figures import RESAMPLES
 from scenes.scene import SceneSet
 
@@ -55,14 +57,15 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
     arguments, output = parts.arguments, Path(parts.arguments.output_dir)
     network = trained_network(parts, saved) if "agent" in arguments.policy else None
     records = Split(arguments.test_data)
-    if of_another_run(records, parts.graph.made_in):
-        print(f"Note: {arguments.test_data} is of another run of create_graph.py than {arguments.graph}.")
     there = Path(arguments.train_data).exists() or "train_data" in arguments.given  # a mistyped name is an error
     training_records = Split(arguments.train_data) if there else None
     if training_records is None and "frequency" in arguments.policy:
         raise InputError(
             f"{arguments.train_data}: no such file; --policy frequency counts its pairs: check --train_data"
         )
+    check_tested(records, training_records, arguments.graph, parts.graph.made_in)
+    if of_another_run(records, parts.graph.made_in):
+        _check_words(parts, records)
     seen = train_triplets(training_records) if training_records is not None else None
     if arguments.task:
         detections = boxes_of_task(parts, arguments.task)
@@ -121,6 +124,32 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
     write_json(output / "results.json", {**about, **tasks[first], "policies": tasks}, indent=2)
     draw_predicates(tasks[first]["predicates"], output / "predicates.png")
     print(report(about, tasks, output))
+
+
+def _check_words(parts: Parts, records: Split) -> None:
+    """Raises InputError when a split of another run of create_graph.py has words that the graph lacks, else says so."""
+    graph, arguments = parts.graph, parts.arguments
+    exact = arguments.use_exact_match
+    for record in records:
+        for thing in record.labels.objects:
+            _check_word("entity", thing.name, graph.entity_index(thing.name, exact), arguments)
+            for word in thing.attributes:
+                _check_word("attribute", word, graph.attribute_index(word, exact), arguments)
+        for edge in record.labels.relationships:
+            _check_word("predicate", edge.predicate, graph.predicate_index(edge.predicate, exact), arguments)
+    if ranks.rank() == 0:
+        print(
+            f"Note: {arguments.test_data} is of another run of create_graph.py than {arguments.graph}. Its words fit; "
+            "whether the agent was trained on some of its images, the files do not tell."
+        )
+
+
+def _check_word(kind: str, word: str, index: int, arguments: Options) -> None:
+    if index < 0:
+        raise InputError(
+            f"{arguments.graph} and {arguments.test_data} are of two runs of create_graph.py, and the graph has no "
+            f"{kind} {word!r}; give the files of one run"
+        )
 
 
 def all_scores(

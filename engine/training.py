@@ -22,9 +22,10 @@ from engine.walk import Findings, merge, walk_over
 from files.checkpoints import load_checkpoint, load_parameters, save_checkpoint
 from files.detections import DetectionsFile
 from files.io import InputError, clear_load_errors, file_digest
+from files.one_set import check_one_run
 from files.options import LearningOptions
 from files.scene_graphs import write_image_states
-from files.splits import Split, check_one_run
+from files.splits import Split
 from files.vector_cache import digest
 from q_learning import Learner, epsilon_at, make_optimizer
 from replay_memory import ReplayMemory

@@ -28,8 +28,9 @@ from files.checkpoints import load_parameters, read_tensors, write_tensors
 from files.images import find_image, load_image
 from files.io import InputError, check_writable, clear_load_errors, file_digest, reports_input_errors
 from files.locks import file_lock
+from files.one_set import check_one_run
 from files.photo_checks import check_photos
-from files.splits import Split, check_one_run
+from files.splits import Split
 from semantic_graph import SemanticActionGraph
 
 

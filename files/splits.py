@@ -68,7 +68,7 @@ class Labels(msgspec.Struct):
 class ImageRecord(msgspec.Struct, omit_defaults=True):
     """One item of a split file. width, height: pixels of the annotated photo; both None where unknown.
 
-    made_in: the run of create_graph.py that made the file; its first image tells (see `check_one_run`).
+    made_in: the run of create_graph.py that made the file; its first image tells (see files/one_set.py).
     """
 
     image_name: str
@@ -146,25 +146,6 @@ def _check(place: str, record: ImageRecord, cure: str) -> None:
                     f"{place}: relationship {relationship.relationship_id} names object {end}, "
                     f"which the image does not have; {cure}"
                 )
-
-
-def of_another_run(split: Split, made_in: str | None) -> bool:
-    """Whether both tell which run of create_graph.py made them, and it was not the same. made_in: the graph's."""
-    other = split[0].made_in if len(split) else None
-    return bool(made_in and other and made_in != other)
-
-
-def check_one_run(graph: str | Path, made_in: str | None, *splits: Split) -> None:
-    """Raise InputError when a split file was made by another run of create_graph.py than the graph.
-
-    graph: its file, for the message. made_in: the run that made it. Files that do not tell are not refused.
-    """
-    for split in splits:
-        if of_another_run(split, made_in):
-            raise InputError(
-                f"{graph} and {split.path} are of two runs of create_graph.py; "
-                "run it again, or give the files of one run"
-            )
 
 
 class SplitWriter:

@@ -22,7 +22,8 @@ from data import json_list
 from data.processes import Workers
 from files.images import find_image
 from files.io import InputError, atomic_write
-from files.splits import MOST_OBJECTS, Split, check_one_run, of_another_run
+from files.one_set import check_one_run, of_another_run
+from files.splits import MOST_OBJECTS, Split
 from semantic_graph import SemanticActionGraph
 
 ROOT = Path(__file__).resolve().parents[1]
