@@ -11,7 +11,7 @@ the same network's words but another next object:
     lookahead and leaving  the same, and Terminal where the best is less likely than --leave_below to be annotated
 
 A step opens a subject or looks at a pair. Recall after T steps is that of what had been said until then: of every
-predicate of each pair, the best 50 and 100.
+predicate of each pair, the best 50 and 100; mean recall is over predicates.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.walk_orders import interval, recall, recall_within, table
+from benchmarks.tables import MEASURES, interval, share, table
+from benchmarks.trained import recall_within
 from boxes import pair_context
 from engine.options import parse
 from engine.parts import make_agent, make_parts, open_detections, open_scenes, read_agent, trained_network
@@ -80,8 +81,8 @@ class NextObject:
         return self.agent(states).predicate_confidence.sum(dim=1) * torch.from_numpy(certainty)
 
 
-def measure(folder: str, options: argparse.Namespace) -> tuple[list[list[str]], list[Counts]]:
-    """Rows of one run, and the counts of its own walk."""
+def measure(folder: str, options: argparse.Namespace) -> dict[str, tuple[list[Counts], float]]:
+    """Of each walk of one run, its own first: what it has found after so many steps, and the steps an image takes."""
     path = Path(folder) / "best.pt"
     saved = read_agent(path)
     argv = ["--test", "--graph", options.graph, "--test_data", options.test_data, "--images_dir", options.images_dir]
@@ -96,29 +97,38 @@ def measure(folder: str, options: argparse.Namespace) -> tuple[list[list[str]], 
     detections = open_detections(options.detections, parts.graph) if options.detections else None
     scenes = open_scenes(parts, Split(options.test_data), detections)
     agent = make_agent(parts, trained_network(parts, saved), scenes)
-    rows, of_its_own = [], []
+    walks = {}
     for rule in RULES if folder == options.runs[0] else RULES[:1]:
         policy = NextObject(agent, rule, options.leave_below)
         found = walk(policy, scenes, rules, scenes.images, 128, 0, progress=f"{folder}, {rule}", most=sys.maxsize)
         counts = [recall_within(found, budget, scenes) for budget in options.budgets]
-        of_its_own = of_its_own or counts
-        steps = len(found.steps["scene"]) / len(scenes.images)
-        rows.append([f"{Path(folder).name}, {rule}", *map(recall, counts), f"{steps:.1f}"])
-    return rows, of_its_own
+        walks[rule] = counts, len(found.steps["scene"]) / len(scenes.images)
+    return walks
 
 
-def run(options: argparse.Namespace) -> list[list[str]]:
-    """Walk with each agent in each order; print, and return, recall by steps."""
+def run(options: argparse.Namespace) -> None:
+    """Walk with each agent in each order; print recall and mean recall by steps."""
     steps = [f"{budget} steps" for budget in options.budgets]
     measured = {folder: measure(folder, options) for folder in options.runs}
-    rows = [row for part, _ in measured.values() for row in part]
-    print(table("Relationship R@50 / R@100", [["", *steps, "steps taken"], *rows]))
-    first, *others = options.runs
-    differences = [[Path(folder).name, *map(interval, measured[folder][1], measured[first][1])] for folder in others]
-    if differences:
-        title = f"Own walks less that of {Path(first).name}, R@50, R@100 [95 % intervals, paired bootstrap over images]"
-        print(table(title, [["", *steps], *differences]))
-    return rows
+    own = {folder: walks["own"][0] for folder, walks in measured.items()}
+    first, *others = own
+    for kind, name in MEASURES.items():
+        rows = [
+            [f"{Path(folder).name}, {rule}", *(share(part, kind) for part in counts), f"{taken:.1f}"]
+            for folder, walks in measured.items()
+            for rule, (counts, taken) in walks.items()
+        ]
+        print(table(f"Relationship {name}", [["", *steps, "steps taken"], *rows]))
+        if others:
+            less = [
+                [
+                    Path(other).name,
+                    *(interval(one, base, kind) for one, base in zip(own[other], own[first], strict=True)),
+                ]
+                for other in others
+            ]
+            title = f"Own walks less that of {Path(first).name}, {name} [95 % intervals, paired bootstrap over images]"
+            print(table(title, [["", *steps], *less]))
 
 
 @reports_input_errors

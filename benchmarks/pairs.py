@@ -63,16 +63,21 @@ def by_scene(pairs: np.ndarray) -> list[slice]:
     return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], len(pairs)], strict=True)]
 
 
+def rows_of(pairs: np.ndarray, scene: np.ndarray, subject: np.ndarray, object_: np.ndarray) -> np.ndarray:
+    """The row in `all_pairs` of each of k pairs: image and two different instances, (k,) each -> (k,) int64."""
+    first, end = (np.searchsorted(pairs["scene"], scene, side) for side in ("left", "right"))
+    others = np.rint((np.sqrt(1 + 4 * (end - first)) - 1) / 2).astype(np.int64)  # n (n - 1) rows: n - 1
+    subject, object_ = subject.astype(np.int64), object_.astype(np.int64)
+    return first + subject * others + object_ - (object_ > subject)
+
+
 def annotated_rows(pairs: np.ndarray, scenes: SceneSet) -> np.ndarray:
     """The row in `all_pairs` (of annotated objects) of every annotated relationship, as often as it is annotated."""
-    found = [np.zeros(0, dtype=np.int64)]
-    for rows in by_scene(pairs):
-        scene = scenes[int(pairs["scene"][rows.start])]
-        n = len(scene.boxes)
-        subject, _, object_ = scene.gt_relationships.T.astype(np.int64)
-        row = subject * (n - 1) + object_ - (object_ > subject)
-        found.append(rows.start + row[subject != object_])
-    return np.concatenate(found)
+    found = [np.zeros((0, 3), dtype=np.int64)]
+    for number, scene in enumerate(scenes):
+        subject, _, object_ = scene.gt_relationships.T
+        found.append(np.stack([np.full(len(subject), number), subject, object_], axis=1)[subject != object_])
+    return rows_of(pairs, *np.concatenate(found).T)
 
 
 def labels(pairs: np.ndarray, scenes: SceneSet, num_predicates: int) -> np.ndarray:

@@ -14,8 +14,8 @@ phrases). With the words of a frequency table the next object is
 and each run (best.pt of main.py --train) walks by its own choice, then says its own words on the table's walk.
 
 reached: of the annotated relationships, those whose pair the walk looks at; right: of those, how many get the right
-predicate (predicate detection is the two multiplied, but for pairs annotated twice). R_c: what the next objects
-earn in an image, and the same discounted by 0.9.
+predicate (predicate detection is the two multiplied, but for pairs annotated twice); mean: predicate detection's mean
+recall over predicates. R_c: what the next objects earn in an image, and the same discounted by 0.9.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from semantic_graph import SemanticActionGraph
 from vrl_model import Judgement
 
 DISCOUNT = 0.9
-HEADER = ["", "reached", "right", "predicate", "pairs an image", "R_c", "R_c, discounted"]
+HEADER = ["", "reached", "right", "predicate", "mean", "pairs an image", "R_c", "R_c, discounted"]
 Policy = Callable[[np.ndarray], Judgement]
 NextObject = Callable[[np.ndarray, Judgement], np.ndarray]
 
@@ -111,12 +111,13 @@ def measure(name: str, words: Policy, next_object: NextObject, scenes: SceneSet,
             ends = np.flatnonzero(fits[subject]).tolist(), np.flatnonzero(fits[other]).tolist()
             wanted += 1
             reached += any((index, s, o) in looked_at for s in ends[0] for o in ends[1])
-    named = score(annotated_pairs(found, scenes), scenes, scenes.images)["relationship"]["recall"]["50"]
+    detected = score(annotated_pairs(found, scenes), scenes, scenes.images)["relationship"]
+    named, mean = (detected[measure]["50"] for measure in ("recall", "mean_recall"))
     share = 100 * reached / max(wanted, 1)
     sums = np.mean([sum(rewards) for rewards in walker.earned.values()])
     discounted = np.mean([np.dot(DISCOUNT ** np.arange(len(r)), r) for r in walker.earned.values()])
     pairs = (found.steps["object"] >= 0).sum() / max(len(scenes.images), 1)
-    figures = (share, 100 * named / max(share, 1e-9), named, pairs, sums, discounted)
+    figures = (share, 100 * named / max(share, 1e-9), named, mean, pairs, sums, discounted)
     return [name, *(f"{value:.1f}" for value in figures)]
 
 

@@ -16,26 +16,24 @@ its own best 50 and 100.
     lookahead      by what the networks would say there: all pairs are looked at before the first one counts
 
 --supervised: a run with the same flags and --no-use_memory --no-new_phrases_only, which is a classifier of pairs with
-equal inputs and as many networks; it is trained here where its folder has no best.pt. Its scores stand as they are and
-damped by hand: a tenth for a triplet that repeats a more confident one (same words, both boxes overlap).
+equal inputs and as many networks: what benchmarks/baselines.py trains into OUT/classifier/seed_N. Its scores stand as
+they are and damped by hand: a tenth for a triplet that repeats a more confident one (same words, both boxes overlap).
 --also: agents trained otherwise (another discount, no memory), each in its own order.
 
-Prints the tables with paired bootstrap intervals over images, draws recall against pairs, and says what the candidate
-network costs in multiply-adds and in seconds.
+Prints the tables, recall and mean recall over predicates, with paired bootstrap intervals over images, draws recall
+against pairs, and says what the candidate network costs in multiply-adds and in seconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -45,149 +43,19 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from benchmarks.pair_orders import Order, annotated_share, orders
-from boxes import iou
-from engine.options import parse
-from engine.parts import Parts, make_agent, make_parts, open_detections, open_scenes, read_agent, trained_network
-from engine.results import counts_of
-from engine.walk import Findings, best, own_choices, walk
+from benchmarks.tables import MEASURES, interval, share, table
+from benchmarks.trained import TASKS, Ordered, Run, damped_findings, recall_within, tasks_of
 from evaluation import train_triplets
 from files.io import InputError, atomic_write, reports_input_errors, write_json
 from files.splits import Split
 from metrics.figures import RESAMPLES, Counts, difference, figures, mean_counts
 from scenes.scene import SceneSet
-from vrl_model import Agent, Judgement
 
 BINS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # of chances, for the calibration
 CURVE = (1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 40, 56, 80)
-TASKS = ("relationship", "relationship_k1", "phrase", "zero_shot_relationship")
-DAMPED = 0.1  # of a score, where a more confident triplet has said it
+OURS = ("learned, every pair", "learned, stops by itself")  # the systems that the others are compared with
 Seen = set[tuple[str, ...]]  # triplets of the training images
 Systems = dict[str, dict[str, list[Counts]]]  # name -> task -> one a seed
-
-
-class Ordered:
-    """The agent looking in another order, and what that costs."""
-
-    def __init__(self, agent: Agent, order: Order | None = None) -> None:
-        self.agent, self.order = agent, order or agent.promise
-        self.looks = self.judged = 0
-        self.look_seconds = self.judge_seconds = 0.0
-        self.calls: list[np.ndarray] = []  # how likely something new was, and whether there was something
-
-    def __call__(self, states: np.ndarray) -> Judgement:
-        started = time.perf_counter()
-        judgement = self.agent(states)
-        self.look_seconds += time.perf_counter() - started
-        self.looks += len(states)
-        low, high = self.agent.network.rewards[2]
-        chance = (judgement.q.entity[:, 0].numpy() - low) / (high - low)
-        found = states["predicates_right"].any(axis=1)
-        self.calls.append(np.stack([chance * states["certainty"], found]))
-        return judgement
-
-    def promise(self, candidates: np.ndarray) -> np.ndarray:
-        started = time.perf_counter()
-        q = self.order(candidates)
-        self.judge_seconds += time.perf_counter() - started
-        self.judged += len(candidates)
-        return q
-
-
-def damped(found: Findings, scenes: SceneSet) -> Findings:
-    """Scores of triplets that repeat a more confident one (same words, both boxes overlap it), times DAMPED."""
-    part = {key: values.copy() for key, values in found.relationships.items()}
-    starts = np.flatnonzero(np.diff(part["scene"], prepend=-1))
-    for start, end in zip(starts, [*starts[1:], len(part["scene"])], strict=True):
-        rows = slice(start, end)
-        scene = scenes[int(part["scene"][start])]
-        boxes, category = scene.boxes.astype(np.float64), scene.candidates[:, 0]
-        alike = (iou(boxes[:, None], boxes[None]) >= 0.5) & (category[:, None] == category)
-        if not (alike.sum(axis=1) > 1).any():
-            continue
-        subject, object_ = part["subject"][rows].astype(int), part["object"][rows].astype(int)
-        predicate, score = part["predicate"][rows], part["score"][rows]
-        same = alike[subject[:, None], subject] & alike[object_[:, None], object_]
-        same &= predicate[:, None] == predicate
-        order = np.arange(len(score))
-        before = (score[None] > score[:, None]) | ((score[None] == score[:, None]) & (order[None] < order[:, None]))
-        score[(same & before).any(axis=1)] *= DAMPED
-    order = np.lexsort((-part["score"], part["scene"]))
-    return found._replace(relationships={key: values[order] for key, values in part.items()})
-
-
-def within(found: Findings, budget: int) -> Findings:
-    """What had been said after `budget` looks at each image: the best of it."""
-    rows = found.relationships["step"] < budget
-    return best(found._replace(relationships={key: values[rows] for key, values in found.relationships.items()}))
-
-
-class Run:
-    """A trained agent and the images that it is tested on."""
-
-    def __init__(self, run: Path, options: argparse.Namespace) -> None:
-        path = run / "best.pt"
-        saved = read_agent(path)
-        argv = ["--test", "--checkpoint", str(path), "--graph", str(run / "graph.pickle"), "--output_dir", str(run)]
-        argv += ["--test_data", options.test_data, "--train_data", options.train_data]
-        argv += ["--images_dir", options.images_dir] if options.images_dir else []
-        agent = parse(argv).of_agent(saved["options"], path, {})
-        self.parts: Parts = make_parts(agent, torch.device("cpu"), saved)
-        every = {"predicates_per_pair": len(self.parts.graph.predicates), "attributes_per_step": 1}
-        self.rules = dataclasses.replace(agent, **every)
-        self.network = trained_network(self.parts, saved)
-        if not self.network.options.best_first:
-            raise InputError(f"{path}: was trained with --frontier breadth_first; the orders are those of best_first")
-        detections = open_detections(options.detections, self.parts.graph) if options.detections else None
-        self.scenes = open_scenes(self.parts, Split(options.test_data), detections)
-
-    def walk(self, order: Order | None = None, may_stop: bool = False, name: str = "walk") -> tuple[Findings, Ordered]:
-        """Look at every pair, or stop by itself; every predicate of every pair is kept."""
-        policy = Ordered(self.agent(), order)
-        found = walk(
-            policy, self.scenes, self.rules, self.scenes.images, 128, maximum_choices=0, progress=name,
-            may_stop=may_stop, most=sys.maxsize,
-        )  # fmt: skip
-        return found, policy
-
-    def agent(self) -> Agent:
-        return make_agent(self.parts, self.network, self.scenes)
-
-    def multiply_adds(self) -> int:
-        """Of one look: every layer of every member."""
-        layers = (layer for member in self.network.members for layer in member.modules())
-        return sum(layer.weight.numel() for layer in layers if isinstance(layer, torch.nn.Linear))
-
-
-def train_supervised(agent: Parts, output: Path, train_data: str) -> None:
-    """The agent's flags without memory and with all labels: main.py --train."""
-    flags = ["--preset", "best", "--no-use_memory", "--no-new_phrases_only", "--graph", agent.arguments.graph]
-    flags += ["--train_data", train_data, "--validation_data", train_data.replace("train_data", "validation_data")]
-    for name in ("entity_vectors", "learned_category_vectors", "image_embedding_model_type", "num_members", "seed"):
-        if getattr(agent.arguments, name) is not None:
-            flags += [f"--{name}", str(getattr(agent.arguments, name))]
-    command = [
-        sys.executable,
-        str(Path(__file__).resolve().parents[1] / "main.py"),
-        "--train",
-        *flags,
-        "--output_dir",
-        str(output),
-    ]
-    subprocess.run(command, check=True)
-
-
-def interval(one: Counts, other: Counts) -> str:
-    """R@50 and R@100 of one less the other's, with 95 % intervals."""
-    values = difference(one, other)
-    return ", ".join(
-        f"{values['recall'][n]:+.2f} [{values['recall_interval'][n][0]:.2f}, {values['recall_interval'][n][1]:.2f}]"
-        for n in ("50", "100")
-    )
-
-
-def recall(counts: Counts) -> str:
-    values = figures(counts)["recall"]
-    return " / ".join(f"{values[n]:.1f}" for n in ("50", "100"))
 
 
 def calibration(policies: Sequence[Ordered]) -> list[list[str]]:
@@ -236,6 +104,14 @@ class Tally:
         for task in TASKS:
             row.setdefault(task, []).append(tasks[task])
 
+    def means(self) -> dict[str, dict[str, Counts]]:
+        """Of every system, over its seeds: name -> task."""
+        return {name: {task: mean_counts(seeds) for task, seeds in row.items()} for name, row in self.systems.items()}
+
+    def mean_curves(self) -> dict[str, list[float]]:
+        """R@50 of every order after CURVE pairs, over the seeds."""
+        return {name: np.mean(rows, axis=0).tolist() for name, rows in self.curves.items()}
+
     def walk(self, run: Run, name: str, order: Order | None, options: argparse.Namespace, seen: Seen) -> None:
         """Every pair in one order; in an agent's own order also a walk that ends by itself."""
         found, policy = run.walk(order, name=name)
@@ -262,70 +138,85 @@ def walk_all(runs: Sequence[Run], options: argparse.Namespace, seen: Seen) -> Ta
             tally.walk(run, name, order, options, seen)
     for name, *folders in options.also or ():
         for folder in folders:
-            tally.walk(Run(Path(folder), options), name, None, options, seen)
+            tally.walk(open_run(folder, options), name, None, options, seen)
     return tally
 
 
 def walk_supervised(tally: Tally, runs: Sequence[Run], options: argparse.Namespace, seen: Seen) -> None:
     """The classifiers of pairs with equal inputs, one for each run, as they stand and damped by hand."""
-    for run, folder in zip(runs, map(Path, options.supervised), strict=True):
-        if not (folder / "best.pt").exists():
-            train_supervised(run.parts, folder, options.train_data)
-        if not (folder / "graph.pickle").exists():
-            run.parts.graph.save(folder / "graph.pickle")
-        control = Run(folder, options)
+    for run, folder in zip(runs, options.supervised, strict=True):
+        control = open_run(folder, options, run.parts.arguments.graph)
         scenes = control.scenes
         found, _ = control.walk(name="supervised")
         tally.add("supervised classifier", tasks_of(found, scenes, seen))
-        tally.add("supervised, damped by hand", tasks_of(damped(found, scenes), scenes, seen))
+        tally.add("supervised, damped by hand", tasks_of(damped_findings(found, scenes), scenes, seen))
 
 
-def tasks_of(found: Findings, scenes: SceneSet, seen: Seen) -> dict[str, Counts]:
-    """What all pairs that were looked at found, of every task of TASKS."""
-    tasks = counts_of(best(found), scenes, scenes.images, seen)[0]
-    own = counts_of(best(own_choices(found)), scenes, scenes.images)[0]
-    return tasks | {"relationship_k1": own["relationship"]}
-
-
-def recall_within(found: Findings, budget: int, scenes: SceneSet) -> Counts:
-    """What had been found after `budget` looks at each image."""
-    return counts_of(within(found, budget), scenes, scenes.images)[0]["relationship"]
-
-
-def table(title: str, rows: list[list[str]]) -> str:
-    """Markdown: a title and a table whose first row is its head."""
-    head, *body = ("| " + " | ".join(row) + " |" for row in rows)
-    return "\n".join([title, "", head, "| --- " * len(rows[0]) + "|", *body, ""])
+def open_run(folder: str, options: argparse.Namespace, graph: str | Path | None = None) -> Run:
+    """An agent and the test images; graph: left out, the one in its folder."""
+    graph = graph or Path(folder) / "graph.pickle"
+    return Run(Path(folder), graph, options.test_data, options.images_dir, options.detections)
 
 
 def report(tally: Tally, runs: Sequence[Run], options: argparse.Namespace) -> str:
     """All tables, in Markdown."""
     budgets = {name: means(seeds) for name, seeds in tally.budgets.items()}
-    systems = {name: {task: mean_counts(seeds) for task, seeds in row.items()} for name, row in tally.systems.items()}
+    systems = tally.means()
     head = ["", *(f"{t} pairs" for t in options.budgets), "all pairs"]
     learned = budgets["learned"]
-    lines = [
-        table(
-            f"Relationship R@50 / R@100 after so many looks at an image, mean of {len(runs)} agents:",
-            [head, *([name, *map(recall, row)] for name, row in budgets.items())],
-        ),
-        table(
-            "The learned order of each agent:",
-            [head, *([f"seed {i}", *map(recall, row)] for i, row in enumerate(tally.budgets["learned"]))],
-        ),
-        table(
-            "The learned order less each other's, 95 % intervals (paired bootstrap over images):",
-            [head, *([n, *map(interval, learned, row)] for n, row in budgets.items() if n != "learned")],
-        ),
-        table("All pairs:", [["", *TASKS], *([name, *map(recall, row.values())] for name, row in systems.items())]),
-    ]
-    for agent in ("learned, every pair", "learned, stops by itself"):
-        others = {name: row for name, row in systems.items() if not name.startswith("learned")}
-        differences = [[n, *(interval(systems[agent][t], row[t]) for t in TASKS)] for n, row in others.items()]
-        lines += [table(f"{agent}, less:", [["", *TASKS], *differences])] if others else []
+    lines: list[str] = []
+    for measure, name in MEASURES.items():
+        rows = [[order, *(share(counts, measure) for counts in row)] for order, row in budgets.items()]
+        seeds = [[f"seed {i}", *(share(c, measure) for c in row)] for i, row in enumerate(tally.budgets["learned"])]
+        less = [
+            [order, *(interval(one, other, measure) for one, other in zip(learned, row, strict=True))]
+            for order, row in budgets.items()
+            if order != "learned"
+        ]
+        lines += [
+            table(f"Relationship {name} after so many looks at an image, mean of {len(runs)} agents:", [head, *rows]),
+            table(f"The learned order of each agent, {name}:", [head, *seeds]),
+            table(
+                f"The learned order less each other's, {name}, 95 % intervals (paired bootstrap over images):",
+                [head, *less],
+            ),
+        ]
+        rows = [[system, *(share(row[task], measure) for task in TASKS)] for system, row in systems.items()]
+        lines.append(table(f"All pairs, {name}:", [["", *TASKS], *rows]))
+        for agent in OURS:
+            less = [
+                [system, *(interval(systems[agent][task], row[task], measure) for task in TASKS)]
+                for system, row in systems.items()
+                if not system.startswith("learned")
+            ]
+            lines += [table(f"{agent}, less, {name}:", [["", *TASKS], *less])] if less else []
     lines += [costs(tally, runs), ""]
     lines += [table("Pairs by the chance of something new there:", calibration(tally.looks["learned"]))]
     return "\n".join(lines)
+
+
+def numbers(tally: Tally) -> dict[str, Any]:
+    """What is written as JSON: figures with 95 % intervals of the mean over the seeds, and of every seed."""
+    systems = tally.means()
+    return {
+        "budgets": {name: [figures(c, RESAMPLES) for c in means(seeds)] for name, seeds in tally.budgets.items()},
+        "systems": {
+            name: {task: figures(counts, RESAMPLES) for task, counts in row.items()} for name, row in systems.items()
+        },
+        "seeds": {
+            name: {task: [figures(counts) for counts in seeds] for task, seeds in row.items()}
+            for name, row in tally.systems.items()
+        },
+        "differences": {
+            agent: {
+                name: {task: difference(systems[agent][task], row[task]) for task in TASKS}
+                for name, row in systems.items()
+                if name not in OURS
+            }
+            for agent in OURS
+        },
+        "curve": {"pairs": CURVE, **tally.mean_curves()},
+    }
 
 
 def means(seeds: Sequence[Sequence[Counts]]) -> list[Counts]:
@@ -355,33 +246,21 @@ def costs(tally: Tally, runs: Sequence[Run]) -> str:
 def run(options: argparse.Namespace) -> None:
     """Walk in every order, compare, draw."""
     output = Path(options.output_dir)
-    runs = [Run(Path(folder), options) for folder in options.run]
+    runs = [open_run(folder, options) for folder in options.run]
+    if options.supervised and len(options.supervised) != len(runs):
+        raise InputError(f"--supervised: give a folder for each of the {len(runs)} runs")
     seen = train_triplets(Split(options.train_data))
     tally = walk_all(runs, options, seen)
     if options.supervised:
-        if len(options.supervised) != len(runs):
-            raise InputError(f"--supervised: give a folder for each of the {len(runs)} runs")
         walk_supervised(tally, runs, options, seen)
     text = report(tally, runs, options)
     print(text)
     output.mkdir(parents=True, exist_ok=True)
     with atomic_write(output / "orders.md", "w") as file:
         file.write(text)
-    curves = {name: np.mean(rows, axis=0).tolist() for name, rows in tally.curves.items()}
-    draw(
-        curves,
-        max(figures(means(seeds)[-1])["recall"]["50"] for seeds in tally.budgets.values()),
-        output / "orders.png",
-    )
-    results = {
-        "budgets": {n: [figures(c, RESAMPLES) for c in means(seeds)] for n, seeds in tally.budgets.items()},
-        "systems": {
-            n: {task: [figures(c)["recall"] for c in seeds] for task, seeds in row.items()}
-            for n, row in tally.systems.items()
-        },
-        "curve": {"pairs": CURVE, **curves},
-    }
-    write_json(output / "orders.json", results, indent=2)
+    whole = max(figures(means(seeds)[-1])["recall"]["50"] for seeds in tally.budgets.values())
+    draw(tally.mean_curves(), whole, output / "orders.png")
+    write_json(output / "orders.json", numbers(tally), indent=2)
     print(f"Written to {output / 'orders.md'}, {output / 'orders.json'} and {output / 'orders.png'}.")
 
 
@@ -402,7 +281,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--supervised",
         nargs="+",
         metavar="DIR",
-        help="one for each run: trained without memory where it has no best.pt",
+        help="one for each run: the same, trained without memory and with all labels",
     )
     parser.add_argument(
         "--also",

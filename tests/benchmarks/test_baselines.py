@@ -12,6 +12,8 @@ from small_world import image, scene_set, seen, street_graph
 from benchmarks import baselines
 from benchmarks.pair_networks import Encoder, Members, MessagePassing, PairClassifier, mirrored, probabilities
 from benchmarks.pairs import all_pairs, annotated_rows, damped, labels, predictions
+from benchmarks.trained import damped_findings
+from engine.walk import Findings
 from evaluation import evaluate
 from files.splits import Split
 
@@ -98,6 +100,21 @@ def test_damping_looks_at_one_image_and_at_equal_words():
     dog = pairs.copy()
     dog["object_category"][1] = GRAPH.entities.index("dog")
     assert damped(dog, score) == pytest.approx(score)
+
+
+def test_a_walk_is_damped_as_its_pairs_are():
+    """The same triplets found by a walk, in the order in which it looked."""
+    boxes = [PERSON, BICYCLE, (42, 62, 60, 60), (200, 60, 60, 60)]
+    likely = [{"person": 1.0}, {"bicycle": 0.9}, {"bicycle": 0.8}, {"bicycle": 0.7}]
+    scenes = scene_set(
+        GRAPH, [image([]), image([])], [seen(GRAPH, boxes[::3], likely[::3]), seen(GRAPH, boxes, likely)]
+    )
+    columns = {"scene": [1, 1, 1, 1, 0], "subject": [0, 0, 0, 0, 0], "object": [2, 1, 1, 3, 1], "step": [0, 1, 1, 2, 0]}
+    columns |= {"predicate": [RIDING, RIDING, NEAR, RIDING, RIDING], "score": [0.8, 0.9, 0.2, 0.7, 0.6]}
+    found = Findings({key: np.array(values) for key, values in columns.items()}, {}, {})
+    result = damped_findings(found, scenes).relationships
+    assert result["score"] == pytest.approx([0.08, 0.9, 0.2, 0.7, 0.6])
+    assert result["object"].tolist() == columns["object"]
 
 
 def test_what_is_written_serves_all_predicates_and_own_choices(monkeypatch):

@@ -24,7 +24,13 @@ def test_looking_ahead_never_leaves_a_subject_but_where_it_may(made, run, capsys
     split = str(made.splits / "test_data.json")
     words = ["--runs", str(run), "--graph", str(made.graph), "--test_data", split, "--budgets", "3", "1000"]
     assert discounts.main([*words, "--leave_below", "1"]) == 0
-    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| run, ")]
+    recall, mean = capsys.readouterr().out.split("Relationship mR@50 / mR@100")
+    assert recall.startswith("Relationship R@50 / R@100")
+    rows, means = (
+        [line.split(" | ") for line in text.splitlines() if line.startswith("| run, ")] for text in (recall, mean)
+    )
+    assert [row[0] for row in rows] == [row[0] for row in means]
+    assert rows != means
     steps = {row[0].split(", ", 1)[1]: float(row[-1].strip(" |")) for row in rows}
     assert steps["own"] <= steps["never leaving"] == steps["lookahead"]
     objects = [len(record["labels"]["objects"]) for record in json.loads((made.splits / "test_data.json").read_text())]
@@ -41,7 +47,8 @@ def test_who_follows_the_reward_of_the_next_object_earns_most_and_who_never_leav
     shown = capsys.readouterr().out
     assert "annotated relationships" in shown
     rows = {name: list(map(float, rest)) for name, *rest in (re.split(r"\s{2,}", line) for line in table_of(shown))}
-    reached, pairs, earned = ({name: row[i] for name, row in rows.items()} for i in (0, 3, 4))
+    reached, predicate, mean, pairs, earned = ({name: row[i] for name, row in rows.items()} for i in (0, 2, 3, 4, 5))
+    assert 0 < mean["table"] != predicate["table"]
     assert earned["R_c"] == max(earned[name] for name in ("table", "random", "random, never Terminal", "R_c"))
     assert pairs["table"] == pairs["random, never Terminal"] == max(pairs.values())
     assert reached["R_c"] < reached["table"]

@@ -34,12 +34,29 @@ def test_after_more_pairs_than_there_are_everything_is_found(walked):
 
 
 def test_the_same_agent_is_the_same_however_often_it_is_given(walked):
-    budgets, systems = walked[1]["budgets"], walked[1]["systems"]
+    budgets, seeds = walked[1]["budgets"], walked[1]["seeds"]
     assert budgets["the same"] == budgets["learned"]
-    one, other = systems["learned, every pair"]["relationship"]
+    one, other = seeds["learned, every pair"]["relationship"]
     assert one == other
-    assert systems["the same, every pair"]["relationship"] == [one]
-    assert systems["supervised classifier"]["relationship"] == [one, one]
+    assert seeds["the same, every pair"]["relationship"] == [one]
+    assert seeds["supervised classifier"]["relationship"] == [one, one]
+    less = walked[1]["differences"]["learned, every pair"]["the same, every pair"]["zero_shot_relationship"]
+    assert less["mean_recall"] == less["recall"] == {"50": 0, "100": 0}
+
+
+def test_mean_recall_stands_beside_recall_in_every_table(walked):
+    output, results = walked
+    text = (output / "orders.md").read_text()
+    system, one = "supervised, damped by hand", results["systems"]["supervised, damped by hand"]["relationship"]
+    for measure, name in (("recall", "R@50 / R@100"), ("mean_recall", "mR@50 / mR@100")):
+        titles = "Relationship {} after", "each agent, {}:", "each other's, {}, 95 %", "All pairs, {}:", "less, {}:"
+        for title in titles:
+            assert title.format(name) in text
+        shown = text.split(f"All pairs, {name}:")[1].split(f"| {system} | ")[1].split(" | ")[0]
+        assert shown == " / ".join(f"{one[measure][n]:.1f}" for n in ("50", "100"))
+        low, high = one[f"{measure}_interval"]["50"]
+        assert low <= one[measure]["50"] <= high
+    assert one["mean_recall"] != one["recall"]
 
 
 def test_tables_and_picture_are_there(walked):
