@@ -29,7 +29,8 @@ from data.sample.annotations import OBJECT_ALIASES, PREDICATE_ALIASES, Seen, vis
 from data.sample.composition import HELD_OUT, MOST_THINGS, compose, holds_held_out
 from data.sample.pen import HEIGHT, WIDTH
 from data.sample.world import Scene
-from files.io import InputError, atomic_write, read_json, reports_input_errors, write_json
+from files.io import InputError, atomic_write, read_json, remove_leftovers_in, reports_input_errors, write_json
+from files.locks import folder_lock
 
 FIRST_IMAGE_ID = 9_000_001  # above every id of Visual Genome
 MARK = "sample.json"  # in raw_data: says that this folder holds the sample, and which images are the sample's
@@ -123,6 +124,8 @@ def make_sample(output: Path, num_images: int, seed: int, overwrite: bool = Fals
     """
     earlier = check_free(output, overwrite)
     images, raw = output / "VG_100K", output / "raw_data"
+    for folder in (images, raw) if earlier else ():
+        remove_leftovers_in(folder)
     splits = split_ids(num_images)
     jobs = []
     for name, ids in splits.items():
@@ -193,7 +196,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")
     parser.add_argument("--overwrite", action="store_true", help="even where the folder holds something else")
     arguments = parser.parse_args(argv)
-    objects = make_sample(arguments.output, arguments.num_images, arguments.seed, arguments.overwrite)
+    with folder_lock(arguments.output, "--output", shared=True):
+        objects = make_sample(arguments.output, arguments.num_images, arguments.seed, arguments.overwrite)
     ids = split_ids(arguments.num_images)
     parts = ", ".join(f"{len(ids[name])} {name}" for name, _ in SHARES)
     print(

@@ -20,6 +20,7 @@ from tiny_run import PIXELS, SMALL, World, copy_of_run
 
 import create_graph
 import data.download
+import data.make_sample
 import faster_rcnn.train
 import skipthoughts.train
 from files.checkpoints import save_checkpoint
@@ -293,6 +294,7 @@ def test_a_second_run_at_the_same_place_is_refused_by_every_command(made, tmp_pa
         create_graph.main: ["--annotations", raw, "--min_occurances", "3", "--output", output],
         skipthoughts.train.main: ["--from_graphs", train_data, "--device", "cpu", "--output", output],
         data.download.main: ["vrd", "--base_url", "http://localhost:9", "--output", output],
+        data.make_sample.main: ["--num_images", "3", "--output", output],
     }
     files = {faster_rcnn.train.main: [*detector, "--output", tmp_path / "d.pt"]}
     with folder_lock(output), file_lock(tmp_path / "d.pt"):

@@ -113,38 +113,6 @@ def test_shares_of_the_default_size():
     assert sizes == {"train": 300, "validation": 40, "test": 60}
 
 
-@pytest.mark.parametrize("kept", ["VG_100K/2370799.jpg", "raw_data/objects.json"])
-def test_a_folder_with_something_else_is_refused(tmp_path, capsys, kept):
-    (tmp_path / kept).parent.mkdir()
-    (tmp_path / kept).write_text("somebody's download")
-    assert make_sample.main(["--output", str(tmp_path), "--num_images", "3"]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert Path(kept).name in error
-    assert "--overwrite" in error
-    assert digests(tmp_path).keys() == {kept}
-    assert (tmp_path / kept).read_text() == "somebody's download"
-
-
-def test_a_photograph_put_beside_the_sample_is_refused_and_never_removed(tmp_path):
-    arguments = ["--output", str(tmp_path), "--num_images"]
-    assert make_sample.main([*arguments, "4"]) == 0
-    photo = tmp_path / "VG_100K" / "1.jpg"
-    photo.write_text("mine")
-    assert make_sample.main([*arguments, "3"]) == 2
-    assert len(list((tmp_path / "VG_100K").iterdir())) == 5
-    assert make_sample.main([*arguments, "3", "--overwrite"]) == 0
-    assert photo.read_text() == "mine"
-    assert len(list((tmp_path / "VG_100K").iterdir())) == 4  # the fourth image of the earlier sample is gone
-
-
-def test_a_damaged_mark_is_one_line(tmp_path, capsys):
-    (tmp_path / "raw_data").mkdir()
-    (tmp_path / "raw_data" / make_sample.MARK).write_text('{"image_ids": ["../../x"]}')
-    assert make_sample.main(["--output", str(tmp_path), "--num_images", "3"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-
-
 # The world
 
 
