@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 
 from data.annotations import Annotations
-from files.arrays import open_hdf5, read_hdf5
+from files.hdf5 import open_hdf5, read_hdf5
 from files.io import InputError, read_json
 from files.splits import Side
 from semantic_graph import fold_name

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
-import numpy as np
 import torch
 import torchvision
 from torch import nn
@@ -19,7 +18,6 @@ from torch import nn
 from faster_rcnn.coco import plain_state_dict, recognised, weights_file
 from faster_rcnn.torchvision_detectors import COCO_WEIGHTS, TORCHVISION_DETECTORS, TorchvisionDetector
 from faster_rcnn.vgg16 import BGR_MEAN, VOC_CLASSES, VGG16FasterRCNN
-from files.arrays import open_hdf5, read_hdf5
 from files.checkpoints import (
     check_numbers,
     check_parameters,
@@ -28,7 +26,8 @@ from files.checkpoints import (
     state_dict,
     write_tensors,
 )
-from files.io import InputError, atomic_write, clear_load_errors, first_line
+from files.hdf5 import open_hdf5, read_hdf5, read_hdf5_attribute
+from files.io import InputError, atomic_write, clear_load_errors
 
 Detector = VGG16FasterRCNN | TorchvisionDetector
 MOST_CLASSES = 100_000  # a name each: more is not a detector
@@ -48,15 +47,14 @@ def save_vgg16(detector: VGG16FasterRCNN, path: str | Path) -> None:
             file.create_dataset(name, data=tensor.detach().float().cpu().numpy())
 
 
-def read_classes(file: h5py.File, path: str | Path) -> list[str]:
-    """Class names in the attribute `classes`; without it PASCAL VOC's. Raises InputError for what is not a list."""
-    try:
-        classes = file.attrs.get("classes")
-    except Exception as error:  # a damaged file can make HDF5 raise almost anything
-        raise InputError(f"{path}: its attribute 'classes' is damaged ({first_line(error)}); get it again") from None
-    if classes is None:
+def read_classes(file: h5py.File, path: str | Path, parameters: int) -> list[str]:
+    """Class names in the attribute `classes`; without it PASCAL VOC's. Raises InputError for what is not a list.
+
+    parameters: bytes of the file that the parameters take.
+    """
+    names = read_hdf5_attribute(file, "classes", path, parameters, "get it again")
+    if names is None:
         return list(VOC_CLASSES)
-    names = classes.tolist() if isinstance(classes, np.ndarray) else classes
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(names) > MOST_CLASSES:
         raise InputError(f"{path}: its attribute 'classes' is not a list of at most {MOST_CLASSES} names; get it again")
     return names
@@ -69,15 +67,15 @@ def load_vgg16(path: str | Path, **sizes: object) -> VGG16FasterRCNN:
     is not an HDF5 file or has missing, extra or misshapen parameters.
     """
     with open_hdf5(path, "give the weights file") as file:
-        classes = read_classes(file, path)
+        found: dict[str, h5py.Dataset] = {}
+        with clear_load_errors(path, "get it again"):
+            file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+            names = {name: dataset.shape for name, dataset in found.items()}
+            parameters = sum(dataset.id.get_storage_size() for dataset in found.values())
+        classes = read_classes(file, path, parameters)
         with torch.device("meta"):  # shapes only: half a gigabyte of random numbers is not drawn to be overwritten
             detector = VGG16FasterRCNN(classes, **sizes)
         shapes = _shapes(detector)
-        names: dict[str, tuple[int, ...]] = {}
-        with clear_load_errors(path, "get it again"):
-            file.visititems(
-                lambda name, item: names.update({name: item.shape}) if isinstance(item, h5py.Dataset) else None
-            )
         check_parameters(path, shapes, names)
         tensors = {name: torch.from_numpy(read_hdf5(file, name, path, "f")).float() for name in shapes}
     check_numbers(path, tensors)

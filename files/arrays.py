@@ -1,8 +1,8 @@
-"""Arrays of numbers in files: .npy, .npz, pieces of HDF5. What a file announces is compared with its own size first.
+"""Arrays of numbers in files: .npy, .npz. What a file announces is compared with its own size first.
 
-A header of a hundred bytes can announce terabytes, and 20 KB of HDF5 thousands of millions of names. So nothing is
-allocated before the numbers that are announced are known to be there. Only plain numbers are read: no objects (which
-would be pickles), no records, no dates; and of HDF5 nothing that lies in other files.
+A header of a hundred bytes can announce terabytes. So nothing is allocated before the numbers that are announced are
+known to be there. Only plain numbers are read: no objects (which would be pickles), no records, no dates. HDF5 is
+files/hdf5.py.
 """
 
 from __future__ import annotations
@@ -14,19 +14,14 @@ import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
-import h5py
 import numpy as np
 
 from files.io import InputError, check_is_file, clear_read_errors, first_line
 
 LONGEST_HEADER = 10_000  # bytes
 MOST_UNPACKED = 20  # times the archive's size: numbers shrink little when they are packed
-MOST_HDF5 = 16  # bytes in memory for each byte of the file: a name is a reference of 16 bytes and its text
-MOST_DEFLATED = 1100  # how far zlib can shrink numbers that are all the same
-LARGEST_CHUNK = 2**26  # bytes: a piece of a dataset is unpacked as a whole
-SMALL_HDF5 = 2**26  # bytes that are never too many
 NUMBERS = "fiub"  # kinds of NumPy types
 
 
@@ -138,70 +133,3 @@ def as_float32(array: np.ndarray, path: str | Path, cure: str = "check the file"
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(numbers))[0])
         raise InputError(f"{path}: the number at {place} is {array[place]}; float32 cannot use it; {cure}")
     return numbers
-
-
-# HDF5 -----------------------------------------------------------------------------------------------------------------
-
-
-def hdf5_dataset(
-    file: h5py.File, name: str, path: str | Path, kinds: str, ndim: int | None = None, cure: str = "make it again"
-) -> h5py.Dataset:
-    """The dataset `name` of an open file, once its type, its axes and its size are known to be fair.
-
-    kinds: letters of NumPy's kinds ("f", "i", "u", "b"), or "text". Nothing is read. Raises InputError when it is
-    missing, lies in another file, is of another kind, or announces more than the file can hold.
-    """
-    try:
-        there = isinstance(file.get(name, getlink=True), h5py.HardLink) and isinstance(file[name], h5py.Dataset)
-        if not there:
-            raise InputError(f"{path}: has no dataset {name!r}; {cure}")
-        return _fair_dataset(file[name], name, path, kinds, ndim, cure)
-    except InputError:
-        raise
-    except Exception as error:  # a damaged file can make HDF5 raise almost anything
-        raise InputError(f"{path}: the dataset {name!r} is damaged ({first_line(error)}); {cure}") from None
-
-
-def _fair_dataset(
-    dataset: h5py.Dataset, name: str, path: str | Path, kinds: str, ndim: int | None, cure: str
-) -> h5py.Dataset:
-    """See `hdf5_dataset`; what HDF5 raises goes through."""
-    if dataset.external or dataset.is_virtual:
-        raise InputError(f"{path}: the dataset {name!r} lies in another file; {cure}")
-    text = h5py.check_string_dtype(dataset.dtype) is not None
-    if text != (kinds == "text") or (not text and dataset.dtype.kind not in kinds) or dataset.shape is None:
-        raise InputError(f"{path}: the dataset {name!r} holds the wrong type {dataset.dtype}; {cure}")
-    if ndim is not None and dataset.ndim != ndim:
-        raise InputError(f"{path}: the dataset {name!r} has {dataset.ndim} axes, not {ndim}; {cure}")
-    announced, stored = math.prod(dataset.shape) * dataset.dtype.itemsize, dataset.id.get_storage_size()
-    packed = dataset.compression is not None
-    if announced > (stored * MOST_DEFLATED if packed else stored):
-        raise InputError(f"{path}: the dataset {name!r} announces {announced:,} bytes and stores {stored:,}; {cure}")
-    if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > LARGEST_CHUNK:
-        raise InputError(f"{path}: the dataset {name!r} comes in pieces of more than {LARGEST_CHUNK:,} bytes; {cure}")
-    return dataset
-
-
-def read_hdf5(
-    file: h5py.File, name: str, path: str | Path, kinds: str, ndim: int | None = None, cure: str = "make it again"
-) -> Any:
-    """A small dataset as an array, or as a list of str when `kinds` is "text". Raises InputError as `hdf5_dataset`,
-    and when it is damaged, not UTF-8, or more than `MOST_HDF5` times as large as the file."""
-    dataset = hdf5_dataset(file, name, path, kinds, ndim, cure)
-    if math.prod(dataset.shape) * dataset.dtype.itemsize > max(MOST_HDF5 * os.path.getsize(path), SMALL_HDF5):
-        raise InputError(f"{path}: the dataset {name!r} is far larger than the file; {cure}")
-    try:
-        return dataset.asstr()[()].tolist() if kinds == "text" else dataset[()]
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: the dataset {name!r} is not UTF-8 text; {cure}") from None
-    except Exception as error:  # a damaged chunk can make HDF5 raise almost anything
-        raise InputError(f"{path}: the dataset {name!r} is damaged ({first_line(error)}); {cure}") from None
-
-
-def open_hdf5(path: str | Path, cure: str = "make it again") -> h5py.File:
-    """Open an HDF5 file to read. Raises InputError when it is missing, damaged, or something else."""
-    check_is_file(path, cure)
-    try:
-        return h5py.File(path, "r")
-    except Exception:  # OSError nearly always; a damaged file can raise almost anything
-        raise InputError(f"{path}: is not an HDF5 file, or is cut off; {cure}") from None

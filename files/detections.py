@@ -18,6 +18,7 @@ from __future__ import annotations
 import itertools
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,15 +29,16 @@ import msgspec
 import numpy as np
 
 from boxes import area
-from files.arrays import hdf5_dataset, open_hdf5, read_hdf5
 from files.box_checks import from_0_to_1, reversed_corners
 from files.detections_json import CURE, read_boxes
+from files.hdf5 import hdf5_dataset, open_hdf5, read_hdf5, read_hdf5_attribute
 from files.io import InputError, atomic_write, clear_load_errors
 from files.options import MOST_BOXES
 
 HDF5_ENDINGS = (".h5", ".hdf5")
 AMBIGUITY_MARGIN = 0.1  # C(s): categories at most this far below the best one (Liang et al. 2017, section 3.3)
 MOST_BACKWARD = 0.02  # of the boxes may have x2 < x1 and are left out; when more do, they are not corners
+MOST_COORDINATE = 10**9  # pixels, as in splits
 MOST_CANDIDATES = 2**25  # of an image, as a table of boxes by categories
 _ROWS_AT_ONCE = 1 << 20  # boxes or candidates of an HDF5 file that are held in memory at a time
 
@@ -140,10 +142,13 @@ class DetectionsFile(Mapping[str, Detections]):
         first_backward, shares = -1, True
         for start in range(0, len(self._boxes), _ROWS_AT_ONCE):
             boxes = self._boxes[start : start + _ROWS_AT_ONCE]
-            finite = np.isfinite(boxes).all(axis=1)
-            if not finite.all():
-                place = self._place(start + int(finite.argmin()))
-                raise InputError(f"{self.path}: {place} has a corner that is not a finite number; remove that box")
+            fair = ((boxes >= -MOST_COORDINATE) & (boxes <= MOST_COORDINATE)).all(axis=1)  # NaN is neither
+            if not fair.all():
+                place = self._place(start + int(fair.argmin()))
+                raise InputError(
+                    f"{self.path}: {place} has a corner that is not a finite number within {MOST_COORDINATE:,}; "
+                    "remove that box"
+                )
             empty += int((area(boxes) <= 0).sum())
             wrong_way = reversed_corners(boxes)
             if wrong_way.any() and first_backward < 0:
@@ -248,6 +253,9 @@ def read_detections(path: str | Path, default_classes: Sequence[str] | None = No
 def _read_hdf5(path: str | Path) -> DetectionsFile:
     file = open_hdf5(path, CURE)
     names = {key: read_hdf5(file, key, path, "text", 1, CURE) for key in ("classes", "image_names")}
+    if len(set(names["image_names"])) < len(names["image_names"]):
+        twice = next(name for name, count in Counter(names["image_names"]).items() if count > 1)
+        raise InputError(f"{path}: 'image_names' has {twice!r:.200} twice; {CURE}")
     arrays = {key: read_hdf5(file, key, path, "iu", 1, CURE) for key in ("image_offsets", "candidate_offsets")}
     # These stay in the file until an image is asked for.
     arrays |= {
@@ -283,7 +291,7 @@ def made_from(path: str | Path) -> str:
     """The fingerprint that an HDF5 detections file was written with; empty where there is no file, or none in it."""
     try:
         with open_hdf5(path) as file:
-            return str(file.attrs.get("made_from", ""))
+            return str(read_hdf5_attribute(file, "made_from", path) or "")
     except Exception:  # a damaged file can make HDF5 raise almost anything
         return ""
 

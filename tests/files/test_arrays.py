@@ -3,11 +3,10 @@
 import io
 import zipfile
 
-import h5py
 import numpy as np
 import pytest
 
-from files.arrays import as_float32, open_hdf5, read_archive, read_array, read_hdf5
+from files.arrays import as_float32, read_archive, read_array
 from files.io import InputError
 
 
@@ -114,114 +113,3 @@ def test_numbers_that_float32_cannot_use(wrong):
 
 
 # HDF5 -----------------------------------------------------------------------------------------------------------------
-
-
-def hdf5(path, **contents):
-    with h5py.File(path, "w") as file:
-        for name, make in contents.items():
-            make(file, name)
-    return path
-
-
-def test_small_pieces_of_hdf5_come_back(tmp_path):
-    path = hdf5(
-        tmp_path / "x.h5",
-        numbers=lambda file, name: file.create_dataset(name, data=np.arange(6).reshape(2, 3)),
-        packed=lambda file, name: file.create_dataset(name, data=np.zeros(50_000, np.float32), compression="gzip"),
-        words=lambda file, name: file.create_dataset(name, data=["a", "ü"], dtype=h5py.string_dtype()),
-        fixed=lambda file, name: file.create_dataset(name, data=np.array([b"a", b"bc"])),
-        none=lambda file, name: file.create_dataset(name, (0,), np.int32, maxshape=(None,)),
-    )
-    with open_hdf5(path) as file:
-        assert read_hdf5(file, "numbers", path, "iu", 2).tolist() == [[0, 1, 2], [3, 4, 5]]
-        assert read_hdf5(file, "packed", path, "f").sum() == 0
-        assert read_hdf5(file, "words", path, "text", 1) == ["a", "ü"]
-        assert read_hdf5(file, "fixed", path, "text") == ["a", "bc"]
-        assert len(read_hdf5(file, "none", path, "i")) == 0
-
-
-def empty_dataset(shape, dtype, **options):
-    return lambda file, name: file.create_dataset(name, shape, dtype, **options)
-
-
-def elsewhere(file, name):
-    file.create_dataset(name, (10,), "u1", external=[("/etc/hostname", 0, 10)])
-
-
-def linked(file, name):
-    file[name] = h5py.ExternalLink("other.h5", "x")
-
-
-def virtual(file, name):
-    layout = h5py.VirtualLayout((10**9,), "f4")
-    layout[:10] = h5py.VirtualSource("other.h5", "x", (10,))
-    file.create_virtual_dataset(name, layout)
-
-
-def latin(file, name):
-    file.create_dataset(name, data=np.array([b"\xff\xfe"], object), dtype=h5py.string_dtype())
-
-
-def in_enormous_pieces(file, name):
-    file.create_dataset(name, data=np.zeros(10), maxshape=(None,), chunks=(2**24,), compression="gzip")
-
-
-BAD_HDF5 = {
-    "names that are not there": (empty_dataset((10**9,), h5py.string_dtype()), "text"),
-    "numbers that are not there": (empty_dataset((10**9,), "i8"), "i"),
-    "numbers that are not there, in pieces": (empty_dataset((10**9,), "i8", chunks=(1000,), compression="gzip"), "i"),
-    "records": (empty_dataset((1,), np.dtype([("a", "f4")])), "f"),
-    "text for numbers": (lambda file, name: file.create_dataset(name, data=["a"]), "f"),
-    "numbers for text": (lambda file, name: file.create_dataset(name, data=[1]), "text"),
-    "another file's bytes": (elsewhere, "u"),
-    "another file's dataset": (linked, "u"),
-    "many files' numbers": (virtual, "f"),
-    "a folder": (lambda file, name: file.create_group(name), "f"),
-    "nothing": (lambda file, name: file.create_dataset(name, data=h5py.Empty("f")), "f"),
-    "not UTF-8": (latin, "text"),
-    "enormous pieces": (in_enormous_pieces, "f"),
-}
-
-
-@pytest.mark.parametrize("what", BAD_HDF5)
-def test_a_bad_dataset_is_one_line(tmp_path, what):
-    make, kinds = BAD_HDF5[what]
-    path = hdf5(tmp_path / "x.h5", x=make)
-    with (
-        open_hdf5(path) as file,
-        pytest.raises(InputError, match=r"x\.h5: (has no|the) dataset 'x'.*; get it") as error,
-    ):
-        read_hdf5(file, "x", path, kinds, 1, "get it again")
-    assert "\n" not in str(error.value)
-
-
-def test_a_damaged_piece_is_one_line(tmp_path):
-    numbers = np.random.default_rng(0).integers(0, 9, 5000)
-    path = hdf5(tmp_path / "x.h5", x=lambda file, name: file.create_dataset(name, data=numbers, compression="gzip"))
-    with h5py.File(path) as file:
-        place = file["x"].id.get_chunk_info(0).byte_offset
-    data = bytearray(path.read_bytes())
-    data[place : place + 20] = bytes(20)
-    path.write_bytes(data)
-    with open_hdf5(path) as file, pytest.raises(InputError, match="the dataset 'x' is damaged"):
-        read_hdf5(file, "x", path, "i")
-
-
-@pytest.mark.parametrize("data", [b"", b"text", b"\x89HDF\r\n\x1a\n" + bytes(100)])
-def test_something_else_than_hdf5_is_one_line(tmp_path, data):
-    (tmp_path / "x.h5").write_bytes(data)
-    with pytest.raises(InputError, match=r"x\.h5: is not an HDF5 file"):
-        open_hdf5(tmp_path / "x.h5")
-
-
-def test_a_type_that_hdf5_reads_and_numpy_cannot_hold_is_refused(tmp_path):
-    path = tmp_path / "x.h5"
-    with h5py.File(path, "w") as file:
-        kind = h5py.h5t.IEEE_F32LE.copy()
-        kind.set_size(16)  # no NumPy type has an exponent of 31 bits
-        kind.set_precision(128)
-        kind.set_fields(127, 96, 31, 0, 96)
-        space = h5py.h5s.create_simple((3,))
-        h5py.h5d.create(file.id, b"a", kind, space)
-    with h5py.File(path) as file, pytest.raises(InputError, match="'a'"):
-        read_hdf5(file, "a", path, "f")

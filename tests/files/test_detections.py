@@ -255,6 +255,17 @@ def announced(shape, dtype):
         ("image_offsets", np.array([0, 1, 10**12]), "'image_offsets' does not fit"),
         ("image_offsets", np.array([0, 3, 2]), "'image_offsets' does not fit"),
         ("candidate_offsets", np.array([0.0, 1.0, 3.0]), "wrong type"),
+        ("image_names", np.array(["1.jpg", "1.jpg"], object), "'image_names' has '1.jpg' twice"),
+        (
+            "boxes",
+            np.array([[1, 1, 9, 9], [2, 2, 8, 1e300]]),
+            "'2.jpg', box 0 has a corner that is not a finite number",
+        ),
+        (
+            "boxes",
+            np.array([[1, 1, 9, 9], [-(2**63), 2, 8, 8]]),
+            "box 0 has a corner that is not a finite number within",
+        ),
         ("candidates", np.array([0, 2, 0], np.int32), "category 2, but there are 2 classes"),
         ("classes", np.array(["dog"], object), "has 2 categories, but there are 1 classes"),
     ],
