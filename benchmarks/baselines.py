@@ -8,10 +8,12 @@
 frequency: P(annotated with p | the two categories), counted over all ordered pairs of annotated objects, also those
     that are not annotated (FREQ of Zellers et al., "Neural Motifs", CVPR 2018).
 frequency_overlap: the same over pairs whose boxes overlap; the others are not related (FREQ + OVERLAP).
-classifier: a fully connected network that sees a pair as the agent does, trained by cross-entropy on all pairs; three
-    of them, whose mean decides.
+classifier: the agent's own networks, trained by `main.py --train --no-use_memory --no-new_phrases_only` into
+    OUTPUT_DIR/classifier/seed_N: by cross-entropy on all pairs. What stands after `--` goes to that command, as in
+    `-- --preset sample`.
 classifier_damped: the same; what it says again of overlapping pairs has a tenth of its score (`pairs.damped`).
-message_passing: objects and pairs send each other messages (Xu et al., CVPR 2017), on the same inputs; one network.
+message_passing: objects and pairs send each other messages (Xu et al., CVPR 2017), on the same inputs; as many
+    networks as the classifier has, which learn from as many boxes and batches.
 
 None of them walks: each looks at all pairs of an image. A triplet's score is the predicate's probability times the
 confidences of its two objects. Each is tested on detected boxes (--detections), on annotated boxes ("given boxes"), and
@@ -27,6 +29,7 @@ above each baseline, with a paired 95 % interval over images. Rows are means ove
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -39,16 +42,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.pair_networks import (
-    Encoder,
-    Members,
-    MessagePassing,
-    PairClassifier,
-    Training,
-    probabilities,
-    train,
-)
+from benchmarks import classifier
+from benchmarks.pair_networks import Encoder, Members, MessagePassing, Training, probabilities, train
 from benchmarks.pairs import all_pairs, annotated_rows, damped, labels, predictions
+from benchmarks.tables import MEASURES, NS
 from boxes import iou
 from engine.parts import entity_vectors, open_detections
 from evaluation import GroundTruth, ground_truth_arrays, task_counts, train_triplets
@@ -66,7 +63,7 @@ from scenes.scene import DetectedInstances, SceneSet
 from semantic_graph import SemanticActionGraph
 
 METHODS = ("frequency", "frequency_overlap", "classifier", "classifier_damped", "message_passing")
-LEARNED = {"classifier": "classifier", "classifier_damped": "classifier", "message_passing": "message_passing"}
+LEARNED = METHODS[2:]  # once for each seed
 FILES = {"": "predictions.json", "given": "given_predictions.json", "predicate": "predicate_predictions.json"}
 
 
@@ -76,11 +73,15 @@ class World:
 
     graph: SemanticActionGraph
     records: Split
+    scenes: SceneSet  # to learn from, and their pairs
     pairs: np.ndarray
     right: np.ndarray  # (n, P) bool, the labels
     tested: dict[str, np.ndarray]
     given: str  # the file of the annotated boxes
     annotated: np.ndarray  # those rows of its pairs that are annotated
+
+
+Says = Callable[[str, np.ndarray], np.ndarray]  # name of the file, its pairs (n,) -> scores (n, P)
 
 
 def frequencies(world: World, overlap: bool) -> Callable[[np.ndarray], np.ndarray]:
@@ -112,30 +113,28 @@ def frequencies(world: World, overlap: bool) -> Callable[[np.ndarray], np.ndarra
     return probability
 
 
-def learned(method: str, world: World, options: argparse.Namespace, encoders: dict[str, Encoder], seed: int):
-    """Train a network: -> a function (file, pairs) -> (n, P) probabilities."""
+def message_passing(world: World, options: argparse.Namespace, encoders: dict[str, Encoder], seed: int) -> Says:
+    """Train the network that passes messages."""
     torch.manual_seed(seed)
     vectors = entity_vectors(options.entity_vectors, world.graph)
-    width, num_predicates = encoders["train"].width, len(world.graph.predicates)
-    if method == "classifier":
-        members = [PairClassifier(vectors, width, num_predicates) for _ in range(options.num_members)]
-    else:
-        members = [MessagePassing(vectors, encoders["train"], num_predicates)]
-    network = Members(members)
+    num_predicates = len(world.graph.predicates)
+    members = [MessagePassing(vectors, encoders["train"], num_predicates) for _ in range(options.num_members)]
     start = time.perf_counter()
     training = Training(passes=options.passes, mixed_precision=options.mixed_precision, seed=seed)
-    network = train(network, encoders["train"], world.pairs, world.right, world.graph, training)
-    print(f"{method}, seed {seed}: learned in {time.perf_counter() - start:.0f} s", flush=True)
-    return lambda file, pairs: probabilities(network, encoders[file], pairs, num_predicates)
+    network = train(Members(members), encoders["train"], world.scenes, len(world.pairs), training)
+    print(f"message_passing, seed {seed}: learned in {time.perf_counter() - start:.0f} s", flush=True)
+    return lambda file, pairs: weighed(probabilities(network, encoders[file], pairs, num_predicates), pairs)
 
 
-def write_predictions(
-    folder: Path, world: World, probability: Callable[[str, np.ndarray], np.ndarray], damp: bool = False
-) -> None:
+def weighed(chance: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Scores of probabilities: (n, P), times the confidences of the pairs' two objects."""
+    return chance * pairs["confidence"][:, None]
+
+
+def write_predictions(folder: Path, world: World, says: Says, damp: bool = False) -> None:
     """What a method says of every file of FILES that it is tested for."""
     for file, pairs in world.tested.items():
-        chance = probability(file, pairs)
-        score = chance * pairs["confidence"][:, None]
+        score = says(file, pairs)
         if file == world.given:
             rows = world.annotated
             of_pairs = predictions(pairs[rows], score[rows], world.records, world.graph, own_choice=True)
@@ -183,7 +182,7 @@ def markdown(rows: dict[str, dict[str, Counts]], measure: str) -> list[str]:
                 continue
             result = figures(row[name], RESAMPLES)
             parts = []
-            for n in ("50", "100"):
+            for n in NS:
                 low, high = result[f"{measure}_interval"][n]
                 parts.append(f"{result[measure][n]:.1f} ± {(high - low) / 2:.1f}")
             cells.append(parts[0] if parts[0] == parts[1] else " / ".join(parts))
@@ -194,30 +193,35 @@ def markdown(rows: dict[str, dict[str, Counts]], measure: str) -> list[str]:
 def differences(
     title: str, agent: dict[str, Counts], rows: dict[str, dict[str, Counts]]
 ) -> tuple[list[str], dict[str, Any]]:
-    """The agent less each baseline, with paired 95 % intervals: a table, and the numbers."""
+    """The agent less each baseline, with paired 95 % intervals: a table for each measure, and the numbers."""
     names = list(agent)
-    lines = [f"| {title} less | {' | '.join(names)} |", "| --- " * (len(names) + 1) + "|"]
-    numbers: dict[str, Any] = {}
-    for method, row in rows.items():
-        numbers[method] = {name: difference(agent[name], row[name]) for name in names if name in row}
-        cells = []
-        for name in names:
-            result = numbers[method].get(name)
-            parts = []
-            for n in ("50", "100") if result else ():
-                low, high = result["recall_interval"][n]
-                parts.append(f"{result['recall'][n]:+.2f} [{low:+.2f}, {high:+.2f}]")
-            cells.append(" / ".join(dict.fromkeys(parts)))
-        lines.append(f"| {method} | {' | '.join(cells)} |")
+    numbers = {
+        method: {name: difference(agent[name], row[name]) for name in names if name in row}
+        for method, row in rows.items()
+    }
+    lines: list[str] = []
+    for measure in MEASURES:
+        head = f"{title} less, {measure.replace('_', ' ')}"
+        lines += [f"| {head} | {' | '.join(names)} |", "| --- " * (len(names) + 1) + "|"]
+        for method, less in numbers.items():
+            cells = []
+            for name in names:
+                parts = []
+                for n in NS if name in less else ():
+                    low, high = less[name][f"{measure}_interval"][n]
+                    parts.append(f"{less[name][measure][n]:+.2f} [{low:+.2f}, {high:+.2f}]")
+                cells.append(" / ".join(dict.fromkeys(parts)))
+            lines.append(f"| {method} | {' | '.join(cells)} |")
+        lines.append("")
     return lines, numbers
 
 
 def make_world(options: argparse.Namespace) -> tuple[World, dict[str, Encoder]]:
     """Read graph, splits, detections and pixels; of "train" and of each file of FILES what the networks see."""
     graph = SemanticActionGraph.load(options.graph)
-    records, train = Split(options.test_data), Split(options.train_data)
-    check_tested(records, train, options.graph, graph.made_in)
-    scenes = {"train": SceneSet(train, graph), "": SceneSet(records, graph)}
+    records, of_training = Split(options.test_data), Split(options.train_data)
+    check_tested(records, of_training, options.graph, graph.made_in)
+    scenes = {"train": SceneSet(of_training, graph), "": SceneSet(records, graph)}
     if options.detections:
         chosen = SceneOptions(
             object_detection_threshold=options.object_detection_threshold, use_ambiguity_aware_mining=False
@@ -231,7 +235,7 @@ def make_world(options: argparse.Namespace) -> tuple[World, dict[str, Encoder]]:
         raise InputError(f"{options.train_data}: has no relationship of the graph's words to learn from; check --graph")
     given = "given" if options.detections else ""
     rows = annotated_rows(pairs[given], scenes[given])
-    return World(graph, records, pairs.pop("train"), right, pairs, given, rows), encoders
+    return World(graph, records, scenes["train"], pairs.pop("train"), right, pairs, given, rows), encoders
 
 
 def make_encoder(scenes: SceneSet, options: argparse.Namespace) -> Encoder:
@@ -252,30 +256,45 @@ def make_encoder(scenes: SceneSet, options: argparse.Namespace) -> Encoder:
     return Encoder(lambda number: cache[names[number]], embedding.dimension)
 
 
+def make(world: World, options: argparse.Namespace, encoders: dict[str, Encoder]) -> dict[str, list[Path]]:
+    """Train what is not there yet and write what it says: method -> its folders of predictions, one a seed."""
+    output = Path(options.output_dir)
+
+    @functools.lru_cache(maxsize=1)  # plain and damped
+    def of_classifier(seed: int) -> dict[str, np.ndarray]:
+        folder = output / "classifier" / f"seed_{seed}"
+        classifier.train(folder, options, seed)
+        boxes = {file: None if file == world.given else options.detections for file in world.tested}
+        return {file: classifier.scores(folder, options, detections) for file, detections in boxes.items()}
+
+    def says(method: str, seed: int) -> Says:
+        if method == "message_passing":
+            return message_passing(world, options, encoders, seed)
+        if method in LEARNED:
+            scores = of_classifier(seed)
+            return lambda file, _: scores[file]
+        chances = frequencies(world, overlap=method.endswith("overlap"))
+        return lambda _, pairs: weighed(chances(pairs), pairs)
+
+    folders: dict[str, list[Path]] = {method: [] for method in options.methods}
+    for seed in options.seeds:
+        for method, made in folders.items():
+            folder = output / method / f"seed_{seed}" if method in LEARNED else output / method
+            if folder in made:
+                continue
+            made.append(folder)
+            if all((folder / FILES[file]).exists() for file in world.tested):
+                print(f"{method}: {folder} is there; remove it to make it again.")
+            else:
+                write_predictions(folder, world, says(method, seed), damp=method.endswith("damped"))
+    return folders
+
+
 def run(options: argparse.Namespace) -> None:
     """Make what is not there yet, score everything, print and write the tables."""
     output = Path(options.output_dir)
     world, encoders = make_world(options)
-    folders: dict[str, list[Path]] = {}
-    for seed in options.seeds:
-        networks: dict[str, Callable[[str, np.ndarray], np.ndarray]] = {}
-        for method in options.methods:
-            folder = output / method / f"seed_{seed}" if method in LEARNED else output / method
-            folders.setdefault(method, [])
-            if folder in folders[method]:
-                continue
-            folders[method].append(folder)
-            if all((folder / FILES[file]).exists() for file in world.tested):
-                print(f"{method}: {folder} is there; remove it to make it again.")
-                continue
-            if method in LEARNED:
-                kind = LEARNED[method]
-                if kind not in networks:
-                    networks[kind] = learned(kind, world, options, encoders, seed)
-                write_predictions(folder, world, networks[kind], damp=method.endswith("damped"))
-            else:
-                chances = frequencies(world, overlap=method.endswith("overlap"))
-                write_predictions(folder, world, lambda _, pairs, chances=chances: chances(pairs))
+    folders = make(world, options, encoders)
     truth = ground_truth_arrays(world.records, train_triplets(Split(options.train_data)))
     rows = {method: columns(found, truth) for method, found in folders.items()}
     baselines = dict(rows)
@@ -283,12 +302,12 @@ def run(options: argparse.Namespace) -> None:
     results: dict[str, Any] = {"options": vars(options)}
     agents = {name: [Path(folder) for folder in found] for name, *found in options.agent or ()}
     rows |= {name: columns(found, truth) for name, found in agents.items()}
-    for measure in ("recall", "mean_recall"):
+    for measure in MEASURES:
         lines += [*markdown(rows, measure), ""]
     for name in agents:
         table, numbers = differences(name, rows[name], baselines)
         results.setdefault("differences", {})[name] = numbers
-        lines += [*table, ""]
+        lines += table
     results["methods"] = {
         method: {name: figures(counts, RESAMPLES) for name, counts in row.items()} for method, row in rows.items()
     }
@@ -304,9 +323,11 @@ def run(options: argparse.Namespace) -> None:
 
 @reports_input_errors
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line."""
+    """Command line: what stands after `--` goes to main.py."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    split = argv.index("--") if "--" in argv else len(argv)
     parser = argparse.ArgumentParser(
-        description="Baselines beside the agent, with its inputs, in one table.",
+        description="Baselines beside the agent, with its inputs, in one table. After --: flags of main.py --train.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="which to run")
@@ -331,13 +352,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="a row's name, then what main.py --test wrote, a folder for each seed; several rows: several times",
     )
     parser.add_argument(
-        "--num_members", type=int, default=3, help="of the classifier, whose mean decides, as the agent's"
+        "--num_members", type=int, default=3, help="networks of each method whose mean decides, as many as the agent's"
     )
-    parser.add_argument("--passes", type=float, default=5, help="how often every pair is learned from")
-    parser.add_argument("--mixed_precision", action="store_true", help="learn with products in bfloat16")
+    parser.add_argument("--passes", type=float, default=6, help="how often message passing learns from every pair")
+    parser.add_argument("--mixed_precision", action="store_true", help="message passing: products in bfloat16")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the first weights, the order, the jitter")
     parser.add_argument("--output_dir", default="baselines", help="where everything is written")
-    run(parser.parse_args(argv))
+    run(parser.parse_args(argv[:split], argparse.Namespace(flags=argv[split + 1 :])))
     return 0
 
 

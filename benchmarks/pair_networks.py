@@ -1,7 +1,8 @@
-"""Networks that say for every ordered pair of an image's objects which predicates hold, learned from annotations.
+"""Message passing: networks that say for every ordered pair of an image's objects which predicates hold.
 
-`PairClassifier` sees one pair with the agent's inputs. `MessagePassing` passes messages between the image's objects and
-pairs (Xu, Zhu, Choy, Fei-Fei, "Scene Graph Generation by Iterative Message Passing", CVPR 2017) and sees the same.
+`MessagePassing` sends messages between the image's objects and pairs (Xu, Zhu, Choy, Fei-Fei, "Scene Graph Generation
+by Iterative Message Passing", CVPR 2017). It has the agent's inputs, and learns as the agent does: from shaken boxes,
+objects boxed twice, several networks whose mean decides.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from benchmarks.pairs import by_scene
+from benchmarks.pairs import all_pairs, by_scene, labels
 from boxes import CONTEXT, GEOMETRY, box_geometry
 from q_learning import jittered, mirror_partners
-from semantic_graph import SemanticActionGraph
+from scenes.scene import SceneSet
+from scenes.simulated import SimulatedScenes
 
 RARE = -5.0  # log-odds of a predicate before anything is learned: most pairs have no relationship
 LEARNED_VECTOR = 64  # numbers of a category where none are given
@@ -31,13 +33,14 @@ PAIRS_AT_ONCE = 8192
 
 @dataclass(frozen=True)
 class Training:
-    """How both networks learn."""
+    """How the networks learn."""
 
-    passes: float = 5.0  # how often every pair is learned from
-    batch_size: int = 512  # pairs in an update
+    passes: float = 6.0  # how often every pair is learned from
+    batch_size: int = 256  # pairs in an update, as the agent
     learning_rate: float = 0.001  # falls linearly to 0
     averaging: float = 0.999  # of the weights: how much of the average stays at an update
-    box_jitter: float = 0.05  # corners move by this share of a box's sides
+    box_jitter: float = 0.06  # corners move by this share of a box's sides
+    seen_twice: float = 0.05  # share of the objects that have a second box, without pixels
     mirror: bool = True  # half of a batch is learned from as if its images were mirrored
     mixed_precision: bool = False  # products in bfloat16: twice as fast where the processor has them
     seed: int = 0
@@ -86,32 +89,6 @@ def category_table(vectors: np.ndarray) -> nn.Embedding:
     given = vectors.shape[1] > 0
     table = torch.from_numpy(vectors) if given else torch.randn(len(vectors), LEARNED_VECTOR) / 8
     return nn.Embedding.from_pretrained(table, freeze=given)
-
-
-class PairClassifier(nn.Module):
-    """Category vectors, geometry, context (and features) of a pair -> a log-odds for every predicate."""
-
-    def __init__(
-        self,
-        vectors: np.ndarray,
-        width: int,
-        num_predicates: int,
-        hidden: Sequence[int] = (512, 256),
-        dropout: float = 0.3,
-    ) -> None:
-        super().__init__()
-        self.categories = category_table(vectors)
-        layers: list[nn.Module] = []
-        for before, after in itertools.pairwise([2 * self.categories.embedding_dim + width, *hidden]):
-            layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
-        last = nn.Linear(hidden[-1], num_predicates)
-        nn.init.constant_(last.bias, RARE)
-        self.layers = nn.Sequential(*layers, last)
-
-    def forward(self, inputs: Inputs) -> torch.Tensor:
-        """n pairs -> (n, P)."""
-        vectors = self.categories(inputs.subject_category), self.categories(inputs.object_category)
-        return self.layers(torch.cat([*vectors, inputs.dense], dim=1))
 
 
 class MessagePassing(nn.Module):
@@ -186,19 +163,18 @@ class Members(nn.Module):
         return torch.stack([member(inputs) for member in self.members])
 
 
-def batches(pairs: np.ndarray, size: int, whole_images: bool, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Row numbers without end: `size` pairs, or all pairs of as many images as have about so many."""
-    rows = by_scene(pairs)
-    while True:
-        if not whole_images:
-            order = rng.permutation(len(pairs))
-            yield from (np.sort(order[i : i + size]) for i in range(0, max(len(order) - size, 0) + 1, size))
-            continue
+def batches(scenes: SceneSet, size: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Without end: all pairs (n,) of as many images as have about `size`, and their labels (n, P)."""
+    for number in itertools.count():
+        scenes.epoch = number  # simulated boxes are others each time
+        pairs = all_pairs(scenes)
+        right, rows = labels(pairs, scenes, len(scenes.graph.predicates)), by_scene(pairs)
         chosen: list[np.ndarray] = []
         for image in rng.permutation(len(rows)):
             chosen.append(np.arange(rows[image].start, rows[image].stop))
             if sum(map(len, chosen)) >= size:
-                yield np.sort(np.concatenate(chosen))
+                batch = np.sort(np.concatenate(chosen))
+                yield pairs[batch], right[batch]
                 chosen = []
 
 
@@ -216,35 +192,29 @@ def mirrored(
     return pairs, right
 
 
-def train(
-    network: Members,
-    encoder: Encoder,
-    pairs: np.ndarray,
-    right: np.ndarray,
-    graph: SemanticActionGraph,
-    options: Training,
-) -> nn.Module:
-    """Fit every predicate by cross-entropy on all pairs. right: (n, P) bool, the labels.
+def train(network: Members, encoder: Encoder, scenes: SceneSet, num_pairs: int, options: Training) -> nn.Module:
+    """Fit every predicate by cross-entropy on all pairs of annotated scenes, of which there are `num_pairs`.
 
     Returns the network with its weights averaged over the updates.
     """
     rng = np.random.default_rng(options.seed)
-    whole_images = isinstance(network.members[0], MessagePassing)
-    partner = mirror_partners(graph.predicates)
+    partner = mirror_partners(scenes.graph.predicates)
+    jitter = options.box_jitter
+    if options.seen_twice and encoder.features is None:
+        scenes, jitter = SimulatedScenes(scenes, jitter, options.seen_twice, options.seed), 0.0
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(
         parameters, lr=options.learning_rate, weight_decay=1e-4, betas=(0.9, 0.99), fused=True
     )
-    updates = max(1, int(options.passes * len(pairs) / options.batch_size))
+    updates = max(1, int(options.passes * num_pairs / options.batch_size))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: min(1, (i + 1) / 200) * (1 - i / updates))
     least = 1 - options.averaging  # more at first: the random first weights fade
     average = AveragedModel(network, avg_fn=lambda mean, now, n: torch.lerp(mean, now, max(least, 10 / (10 + int(n)))))
     mean_loss = 0.0
     network.train()
     with tqdm(total=updates, unit="update", disable=None) as bar:
-        for update, rows in zip(range(updates), batches(pairs, options.batch_size, whole_images, rng), strict=False):
-            batch = jittered(pairs[rows], options.box_jitter, rng.standard_normal((len(rows), 8)))
-            target = right[rows]
+        for update, (batch, target) in zip(range(updates), batches(scenes, options.batch_size, rng), strict=False):
+            batch = jittered(batch, jitter, rng.standard_normal((len(batch), 8)))
             if options.mirror:
                 image = np.unique(batch["scene"], return_inverse=True)[1]
                 chosen = (rng.random(image.max() + 1) < 0.5)[image]
@@ -252,7 +222,7 @@ def train(
             with torch.autocast("cpu", torch.bfloat16, enabled=options.mixed_precision):
                 said = network(encoder(batch)).float()
             wanted = torch.from_numpy(target).float().expand_as(said)
-            loss = F.binary_cross_entropy_with_logits(said, wanted, reduction="sum") / len(rows)
+            loss = F.binary_cross_entropy_with_logits(said, wanted, reduction="sum") / len(batch)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

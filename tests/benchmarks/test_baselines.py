@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import torch
 from small_world import image, scene_set, seen, street_graph
+from tiny_run import SMALL
 
+import main
 from benchmarks import baselines
-from benchmarks.pair_networks import Encoder, Members, MessagePassing, PairClassifier, mirrored, probabilities
+from benchmarks.pair_networks import Encoder, Members, MessagePassing, Training, batches, mirrored, probabilities, train
 from benchmarks.pairs import all_pairs, annotated_rows, damped, labels, predictions
 from benchmarks.trained import damped_findings
 from engine.walk import Findings
 from evaluation import evaluate
 from files.splits import Split
+from scenes.simulated import SimulatedScenes
 
 GRAPH = street_graph()
 PERSON, BICYCLE, HAT = (10, 10, 40, 100), (40, 60, 60, 60), (300, 5, 20, 15)
@@ -167,12 +170,9 @@ def test_messages_are_gated_sums_over_the_pairs_of_an_object():
         assert torch.allclose(to_pairs[p], message, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [PairClassifier, MessagePassing])
-def test_an_image_is_judged_by_itself_whatever_its_company(kind, monkeypatch):
+def test_an_image_is_judged_by_itself_whatever_its_company(monkeypatch):
     torch.manual_seed(0)
-    vectors = np.zeros((len(GRAPH.entities), 0), np.float32)
-    network = kind(vectors, Encoder().width if kind is PairClassifier else Encoder(), 4)
-    members = Members([network]).eval()
+    members = Members([MessagePassing(np.zeros((len(GRAPH.entities), 0), np.float32), Encoder(), 4)]).eval()
     pairs = all_pairs(street())
     together = probabilities(members, Encoder(), pairs, 4)
     monkeypatch.setattr("benchmarks.pair_networks.PAIRS_AT_ONCE", 2)
@@ -201,12 +201,41 @@ def test_mirrored_pairs_lie_left_for_right_and_swap_their_words():
     assert pairs["subject_box"].tolist() == [[10, 10, 49, 109]]
 
 
+def test_a_batch_is_whole_images_and_a_second_box_has_its_objects_labels():
+    """Of each pass other boxes; a label where both boxes overlap those of an annotated pair."""
+    scenes = SimulatedScenes(street(), jitter=0.0, twice=1.0, seed=0)
+    drawn = [part for part, _ in zip(batches(scenes, 20, np.random.default_rng(0)), range(4), strict=False)]
+    for pairs, right in drawn:
+        assert len(pairs) == 6 * 5  # three objects, each with a second box
+        riding = pairs[right[:, RIDING]]
+        assert set(zip(riding["subject"].tolist(), riding["object"].tolist(), strict=True)) <= {
+            (s, o) for s in (0, 3) for o in (1, 4)
+        }
+        assert len(riding) >= 1
+    assert {int(pairs["scene"][0]) for pairs, _ in drawn[:2]} == {0, 1}
+    boxes = [pairs["subject_box"] for pairs, _ in drawn if pairs["scene"][0] == 0]
+    assert not np.array_equal(*boxes)
+
+
+def test_message_passing_learns_what_is_annotated():
+    torch.manual_seed(0)
+    scenes = street()
+    members = Members([MessagePassing(np.zeros((len(GRAPH.entities), 0), np.float32), Encoder(), 4) for _ in range(2)])
+    options = Training(passes=300, batch_size=12, learning_rate=0.01, averaging=0.9, mirror=False)
+    network = train(members, Encoder(), scenes, len(all_pairs(scenes)), options)
+    chance = probabilities(network, Encoder(), all_pairs(scenes)[:6], 4)
+    assert chance[0, RIDING] > 0.7
+    assert chance[1, WEARING] > 0.2  # in one of two equal images
+    assert chance[2:].max() < 0.1
+
+
 @pytest.mark.slow
 def test_one_command_makes_one_table(made, tmp_path, capsys):
     files = [text for name in ("train", "test") for text in (f"--{name}_data", str(made.splits / f"{name}_data.json"))]
     command = ["--graph", str(made.graph), *files, "--detections", str(made.detections), "--passes", "1"]
-    command += ["--images_dir", str(made.images)]
-    assert baselines.main([*command, "--num_members", "1", "--output_dir", str(tmp_path)]) == 0
+    command += ["--images_dir", str(made.images), "--num_members", "1"]
+    flags = ["--", *SMALL[4:], "--num_epochs", "1"]
+    assert baselines.main([*command, "--output_dir", str(tmp_path), *flags]) == 0
     text = capsys.readouterr().out
     for method in baselines.METHODS:
         assert f"| {method} |" in text
@@ -219,8 +248,50 @@ def test_one_command_makes_one_table(made, tmp_path, capsys):
     assert again["relationship"]["recall"] == pytest.approx(results["frequency"]["relationship"]["recall"])
     # a second call finds them there, and compares an agent with them
     agent = ["--agent", "the agent", str(tmp_path / "frequency_overlap")]
-    assert baselines.main([*command, "--output_dir", str(tmp_path), *agent]) == 0
+    assert baselines.main([*command, "--output_dir", str(tmp_path), *agent, *flags]) == 0
     text = capsys.readouterr().out
     assert "remove it to make it again" in text
-    assert "| the agent less |" in text
-    assert "| frequency_overlap | +0.00 [+0.00, +0.00]" in text
+    for measure in ("recall", "mean recall"):
+        assert f"| the agent less, {measure} |" in text
+    assert text.count("| frequency_overlap | +0.00 [+0.00, +0.00]") == 2
+
+
+@pytest.mark.slow
+def test_the_classifier_is_the_projects_own_training_without_memory(made, tmp_path, capsys):
+    """What it is said to find is what main.py --test finds where it looks at every pair; trained once, found again."""
+    files = [text for name in ("train", "test") for text in (f"--{name}_data", str(made.splits / f"{name}_data.json"))]
+    command = ["--methods", "classifier", "classifier_damped", "--graph", str(made.graph), *files, "--num_members", "2"]
+    command += ["--detections", str(made.detections), "--output_dir", str(tmp_path)]
+    command += ["--", *SMALL[4:], "--num_epochs", "1"]
+    assert baselines.main(command) == 0
+    assert capsys.readouterr().out.count("Trained 1 epochs") == 1
+    found = json.loads((tmp_path / "results.json").read_text())["methods"]
+    folder, tested = tmp_path / "classifier" / "seed_0", tmp_path / "tested"
+    saved = torch.load(folder / "best.pt")["options"]
+    assert not saved["model"]["use_memory"]
+    assert not saved["rules"]["new_phrases_only"]
+    assert (saved["model"]["num_members"], saved["model"]["image_embedding_model_type"]) == (2, "none")
+    flags = ["--test", "--step_cost", "0", "--checkpoint", str(folder / "best.pt"), "--device", "cpu"]
+    assert main.main([*flags, *made.files(tested, detections=made.detections)]) == 0
+    results = json.loads((tested / "results.json").read_text())
+    tasks = {"relationship": "relationship", "relationship, k = 1": "relationship_k1", "predicate": "predicate"}
+    for column, task in tasks.items():
+        for measure in ("recall", "mean_recall"):
+            assert found["classifier"][column][measure] == pytest.approx(results[task][measure]), column
+    assert found["classifier"]["given boxes"]["recall"]["100"] > 0
+    # what is missing is made again, with the network that is there
+    before = (folder / "given_predictions.json").read_bytes()
+    (folder / "given_predictions.json").unlink()
+    assert baselines.main(command) == 0
+    assert "all 1 epochs are done" in capsys.readouterr().out
+    assert (folder / "given_predictions.json").read_bytes() == before
+
+
+def test_training_that_fails_ends_with_its_own_message(made, tmp_path, capsys):
+    files = [text for name in ("train", "test") for text in (f"--{name}_data", str(made.splits / f"{name}_data.json"))]
+    command = ["--methods", "classifier", "--graph", str(made.graph), *files, "--output_dir", str(tmp_path)]
+    with pytest.raises(SystemExit) as stop:
+        baselines.main([*command, "--", "--num_epochs", "0"])
+    assert stop.value.code == 2
+    assert "error: --num_epochs must be at least 1" in capsys.readouterr().err
+    assert not list((tmp_path / "classifier").rglob("*.json"))
