@@ -6,8 +6,11 @@ import contextlib
 import os
 import shutil
 import stat
+import struct
+import unicodedata
 import zipfile
 import zlib
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -17,29 +20,52 @@ from files.io import InputError, atomic_write, remove_leftovers_in, safe_file_na
 
 BLOCK = 1 << 20
 MOST_UNPACKED = 200  # times its own size: JSON shrinks to a tenth or less, a bomb to a thousandth
+MOST_DIRECTORY = 12 << 20  # bytes that tell what is in an archive: twice those of Visual Genome's images
+
+
+def open_archive(path: Path) -> zipfile.ZipFile:
+    """Open an archive, to be closed. Raises InputError where it has far too many entries, else what zipfile raises."""
+    size = _directory_size(path)
+    if size > MOST_DIRECTORY:
+        raise InputError(f"{path}: lists its files in {size:,} bytes; it is not what it should be: remove it")
+    return zipfile.ZipFile(path)
+
+
+def _directory_size(path: Path) -> int:
+    """How many bytes an archive says that its list of files has, 0 where it does not. zipfile would read them all."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - (1 << 16) - 100))  # the last record, behind it up to 64 KB of comment
+        tail = file.read()
+    place = tail.rfind(b"PK\5\6", 0, max(0, len(tail) - 18))
+    if place < 0:
+        return 0
+    if place >= 76 and tail[place - 20 : place - 16] == b"PK\6\7":  # more than 4 GB: a longer record before it
+        return struct.unpack_from("<Q", tail, place - 76 + 40)[0]
+    return struct.unpack_from("<I", tail, place + 12)[0]
 
 
 def unpack(archive: zipfile.ZipFile, output: Path, patterns: tuple[str, ...]) -> list[str]:
     """Unpack what the patterns want into `output`, checking every file's checksum. Returns the names below it.
 
     Everything else stays in the archive: it may be code, and the output folder may be that of a program.
-    Raises InputError when a name would lead out of the folder or is a link, when a file is encrypted, or
-    when the archive would grow beyond `MOST_UNPACKED` times its size; and whatever zipfile raises when it
-    is damaged: then what was unpacked is removed again. A file that is there already is kept, so that
-    unpacking can be resumed.
+    Raises InputError when a name would lead out of the folder or is a link, when two files would be one, when
+    a file is encrypted, or when the archive would grow beyond `MOST_UNPACKED` times its size; and whatever
+    zipfile raises when it is damaged: then what was unpacked is removed again. A file that is there already is
+    kept, so that unpacking can be resumed.
     """
     members = {}
     for info in archive.infolist():
         if not info.is_dir() and not info.filename.startswith("__MACOSX/"):
             path = _target(archive, info, output, patterns)
             if path is not None:
-                members[path] = info
+                other = members.setdefault(path, info)
+                if (other.CRC, other.file_size) != (info.CRC, info.file_size):
+                    raise _two_as_one(archive, other, info)
+    _check_names(archive, members)
     if not members:
         wanted = ", ".join(patterns[:4])
         raise InputError(f"{archive.filename}: holds none of the files it should ({wanted}); remove it, run this again")
-    total = sum(info.file_size for info in members.values())
-    if total > MOST_UNPACKED * max(os.path.getsize(archive.filename), BLOCK):
-        raise InputError(f"{archive.filename}: would unpack to {total:,} bytes; it is not what it should be: remove it")
+    _check_size(archive, members.values())
     if any(info.flag_bits & 1 for info in members.values()):
         raise InputError(f"{archive.filename}: is encrypted; it is not what it should be: remove it")
     missing = [(info, path) for path, info in members.items() if not _is_unpacked(info, path)]
@@ -54,6 +80,8 @@ def unpack(archive: zipfile.ZipFile, output: Path, patterns: tuple[str, ...]) ->
         ):
             with archive.open(info) as source, atomic_write(path) as file:
                 shutil.copyfileobj(source, file, BLOCK)
+                if file.tell() != info.file_size:
+                    raise zipfile.BadZipFile(f"{info.filename} has another size than it announces")
             made.append(path)
     except Exception:
         for path in made:
@@ -64,6 +92,27 @@ def unpack(archive: zipfile.ZipFile, output: Path, patterns: tuple[str, ...]) ->
     if left:
         print(f"{Path(archive.filename).name}: {left:,} entries (folders, or not expected) stay in the archive")
     return [path.relative_to(output).as_posix() for path in members]
+
+
+def _check_size(archive: zipfile.ZipFile, members: Iterable[zipfile.ZipInfo]) -> None:
+    """Raise InputError when `members` unpack to far too much."""
+    total = sum(info.file_size for info in members)
+    if total > MOST_UNPACKED * max(os.path.getsize(archive.filename), BLOCK):
+        raise InputError(f"{archive.filename}: would unpack to {total:,} bytes; it is not what it should be: remove it")
+
+
+def _check_names(archive: zipfile.ZipFile, members: dict[Path, zipfile.ZipInfo]) -> None:
+    """Raise InputError when two files would be one where upper and lower case are the same."""
+    folded: dict[str, zipfile.ZipInfo] = {}
+    for path, info in members.items():
+        other = folded.setdefault(str(path).casefold(), info)
+        if other is not info:
+            raise _two_as_one(archive, other, info)
+
+
+def _two_as_one(archive: zipfile.ZipFile, one: zipfile.ZipInfo, other: zipfile.ZipInfo) -> InputError:
+    names = " and ".join(plain(repr(info.filename)) for info in (one, other))
+    return InputError(f"{archive.filename}: {names} would be one file; the archive is not what it should be: remove it")
 
 
 def _is_unpacked(info: zipfile.ZipInfo, path: Path) -> bool:
@@ -90,12 +139,13 @@ def _target(archive: zipfile.ZipFile, info: zipfile.ZipInfo, output: Path, patte
         wanted = pattern.split("/")
         own = parts[-1:] if len(wanted) == 1 else parts
         if len(own) == len(wanted) and all(fnmatchcase(part, want) for part, want in zip(own, wanted, strict=True)):
-            return output.joinpath(*map(safe_file_name, own))
+            return output.joinpath(*(safe_file_name(unicodedata.normalize("NFC", part)) for part in own))
     return None
 
 
 def check(archive: zipfile.ZipFile) -> None:
-    """Raise what zipfile raises, unless every file of the archive is whole."""
+    """Raise what zipfile raises unless every file of the archive is whole, InputError where that is far too much."""
+    _check_size(archive, archive.infolist())
     bad = archive.testzip()
     if bad is not None:
         raise zipfile.BadZipFile(f"{bad} is damaged")

@@ -23,7 +23,6 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +31,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from data.archives import BLOCK, check, plain, unpack  # noqa: E402
+from data.archives import BLOCK, check, open_archive, plain, unpack  # noqa: E402
 from files.io import InputError, atomic_write, reports_input_errors  # noqa: E402
 from files.locks import folder_lock  # noqa: E402
 
@@ -163,6 +162,9 @@ def main(argv: list[str] | None = None) -> int:
 def get(source: Source, url: str, output: Path, page: str, keep_archive: bool = False) -> None:
     """Fetch one file unless it is there, check it, unpack it. Raises InputError with what to do."""
     path, done = output / source.name, output / f".{source.name}.done"
+    for other in (path, done, *_parts(path)):
+        if other.exists() and not other.is_file():  # a folder, or a pipe, which would be waited for
+            raise InputError(f"{other}: is not a file; move it away, and run this again")
     if done.exists() and _is_there(source, path, done):
         print(f"{source.name}: is there already")
         return
@@ -176,7 +178,7 @@ def get(source: Source, url: str, output: Path, page: str, keep_archive: bool = 
     names: list[str] = []
     if source.unpack or path.suffix == ".npz":
         try:
-            with zipfile.ZipFile(path) as archive:
+            with open_archive(path) as archive:
                 if source.unpack:
                     names = unpack(archive, output, source.unpack)
                 else:
@@ -214,13 +216,18 @@ def _is_there(source: Source, path: Path, done: Path) -> bool:
 # Fetching ---------------------------------------------------------------------------------------
 
 
+def _parts(path: Path) -> tuple[Path, Path]:
+    """Where a file is that is not whole yet, and of which version it is."""
+    return Path(f"{path}.part"), Path(f"{path}.part.version")
+
+
 def fetch(url: str, path: Path) -> None:
     """Download to `path`, by way of `path`.part, which a later call resumes.
 
     Raises InputError when the server refuses or answers nonsense, when the transfer keeps breaking
     off, when the length is not the one announced, or when the disk is full.
     """
-    part, mark = Path(f"{path}.part"), Path(f"{path}.part.version")
+    part, mark = _parts(path)
     idle = 0
     while True:
         have = part.stat().st_size if part.exists() else 0
