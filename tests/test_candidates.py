@@ -149,14 +149,14 @@ def test_a_trained_network_keeps_the_parts_of_categories():
 
 
 def test_judging_a_candidate_costs_less_than_a_hundredth_of_looking():
-    """At the sizes of `--preset best` on VRD: 70 predicates, three networks of 512 and 256."""
+    """At the sizes of `--preset best` on VRD: 70 predicates, five networks of 512 and 256."""
     options = ModelOptions(
         fusion_sizes=(512, 256), use_box_geometry=True, use_pair_context=True, entity_vector_dimension=300,
-        best_first=True, remembered_predicates=70, num_members=3,
+        best_first=True, remembered_predicates=70, num_members=5,
     )  # fmt: skip
     inputs = GEOMETRY + CONTEXT + REPEATS + REMEMBERED * 70 + 2 * 300
     assert options.state_dimension == inputs
-    look = 3 * (inputs * 512 + 512 * 256 + 256 * 70)
+    look = 5 * (inputs * 512 + 512 * 256 + 256 * 70)
     graph = make_graph(["person"], [], [f"p{i}" for i in range(70)], [], [])
     candidate = QNetwork(options, graph, RULES).candidate
     assert candidate.multiply_adds == (GEOMETRY + CONTEXT + REPEATS) * 64 + 64 * 32 + 32
