@@ -52,7 +52,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "replay_preference": 6.0,
         "learned_category_vectors": 64,
         "dropout": 0.3,
-        "num_members": 5,  # a mean of more differs less from seed to seed; as many as the classifier it is compared with
+        "num_members": 5,  # seeds differ less; the classifier that it is compared with has as many
         "optimizer": "adamw",
         "learning_rate": 0.001,
         "learning_rate_decay": True,
