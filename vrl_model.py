@@ -17,7 +17,7 @@ from torch import nn
 from action_sets import ActionSetMaker, greedy, random_action
 from boxes import CONTEXT, GEOMETRY, box_geometry
 from environment import action_widths, reward_ranges
-from files.options import REPEATS, ModelOptions, Rules
+from files.options import ModelOptions, Rules
 from scenes.records import CERTAIN
 from scenes.scene import SceneSet
 from semantic_graph import SemanticActionGraph
@@ -69,7 +69,7 @@ class CandidateNetwork(nn.Module):
         super().__init__()
         width = options.learned_category_vectors + options.entity_vector_dimension
         first, *others = options.candidate_sizes
-        self.pair = nn.Linear(GEOMETRY + CONTEXT + REPEATS, first)
+        self.pair = nn.Linear(GEOMETRY + CONTEXT + options.repeats, first)
         self.categories = nn.Linear(width, 2 * first, bias=False) if width else None  # as subject, as object
         layers: list[nn.Module] = [nn.ReLU()]
         for before, after in itertools.pairwise((first, *others)):
@@ -83,7 +83,7 @@ class CandidateNetwork(nn.Module):
     def forward(
         self, pair: torch.Tensor, categories: torch.Tensor, vectors: list[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """pair (n, GEOMETRY + CONTEXT + REPEATS), categories int64 (n, 2), vectors (C + 1, d) each of all categories.
+        """pair (n, GEOMETRY + CONTEXT + repeats), categories int64 (n, 2), vectors (C + 1, d) each of all categories.
 
         Returns log-odds (n, 1), and the value of what follows (n, 1) if it is learned.
         """
@@ -179,7 +179,7 @@ class QNetwork(nn.Module):
         outputs = torch.stack(said) if len(said) > 1 else said[0][None]
         future = None
         if self.candidate is not None:
-            chance, future = self.judge(dense[:, -(GEOMETRY + CONTEXT + REPEATS) :], categories)
+            chance, future = self.judge(dense[:, -(GEOMETRY + CONTEXT + self.options.repeats) :], categories)
             outputs = torch.cat([outputs, chance.expand(len(outputs), -1, -1)], dim=2)
         if not every_member:
             outputs = outputs.mean(dim=0) if len(said) > 1 else outputs[0]
@@ -256,14 +256,15 @@ class StateEncoder:
             parts.append(box_geometry(states))
         if self.options.use_pair_context:
             parts.append(states["context"])
-        if self.options.best_first:
+        if self.options.repeats:
             parts.append(states["repeats"])
         dense = np.concatenate(parts, axis=1) if parts else np.zeros((len(states), 0), np.float32)
         return to_device(dense, device), to_device(self._categories(states), device)
 
     def candidates(self, records: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """(n,) records of pairs to look at -> inputs of the candidate network: float32 (n, d), int64 (n, 2)."""
-        pair = np.concatenate([box_geometry(records), records["context"], records["repeats"]], axis=1)
+        repeats = records["repeats"][:, : self.options.repeats]
+        pair = np.concatenate([box_geometry(records), records["context"], repeats], axis=1)
         return to_device(pair, device), to_device(self._categories(records), device)
 
     def _categories(self, records: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """The supervised classifier of pairs: the agent's own networks, trained by main.py without memory and with all labels.
 
-With `--no-use_memory` the networks are not told what was said of the image's other pairs (but for the four numbers on
-repeated and reversed ones), and with `--no-new_phrases_only` every annotated predicate counts whenever its pair is
-looked at: cross-entropy on every pair, with the agent's inputs, members, second boxes and schedule.
+With `--no-use_memory` the networks are told nothing of what was said before, and with `--no-new_phrases_only` every
+annotated predicate counts whenever its pair is looked at: cross-entropy on every pair, with the agent's inputs of a
+pair, members, second boxes and schedule.
 """
 
 from __future__ import annotations

@@ -185,6 +185,11 @@ class ModelOptions:
     remembered_predicates: int = 0  # P, where the state holds what has been said of the two objects
 
     @property
+    def repeats(self) -> int:
+        """Numbers about repetition in a state and in a candidate: none without memory."""
+        return REPEATS if self.remembered_predicates else 0
+
+    @property
     def state_dimension(self) -> int:
         """Numbers in a state: 3 features, 4 phrases, and what the flags add."""
         return (
@@ -192,7 +197,7 @@ class ModelOptions:
             + 4 * self.phrase_dimension
             + GEOMETRY * self.use_box_geometry
             + CONTEXT * self.use_pair_context
-            + REPEATS * self.best_first
+            + self.repeats
             + REMEMBERED * self.remembered_predicates
             + 2 * self.learned_category_vectors
             + 2 * self.entity_vector_dimension
