@@ -97,6 +97,22 @@ def test_a_candidate_and_the_state_it_leads_to_have_one_q():
     assert agent(env.states()).q.entity[0].tolist() == pytest.approx(promised.tolist(), rel=1e-5)
 
 
+@pytest.mark.parametrize("remembered", [0, 2])
+def test_without_memory_nothing_that_was_said_is_in_the_state(remembered):
+    """The exchanged pair was said to be riding with a chance of 3/4, or of 0: the second look tells them apart or not."""
+    scenes = scenes_of()
+    agent = agent_of(scenes, remembered_predicates=remembered)
+    opinions = []
+    for chance in (0.0, 0.75):
+        env = BestFirstEnvironment(scenes, 1, RULES)
+        env.assign([np.arange(1)])
+        env.advance(lambda candidates: -candidates["subject"].astype(np.float32), may_stop=False)
+        env.say(env.states(), np.array([-1]), np.array([0]), np.array([[chance, 0.0]], np.float32))
+        env.advance(lambda candidates: -candidates["subject"].astype(np.float32), may_stop=False)
+        opinions.append(np.concatenate([q[0].numpy() for q in agent(env.states()).q]))
+    assert (opinions[0] == opinions[1]).all() == (remembered == 0)
+
+
 def test_what_looking_is_worth_is_learned_from_whether_it_found_something_new():
     """Cross-entropy; annotated pairs, drawn six times as often, count a sixth each."""
     scenes = scenes_of()
