@@ -99,7 +99,7 @@ def test_a_candidate_and_the_state_it_leads_to_have_one_q():
 
 @pytest.mark.parametrize("remembered", [0, 2])
 def test_without_memory_nothing_that_was_said_is_in_the_state(remembered):
-    """The exchanged pair was said to be riding with a chance of 3/4, or of 0: the second look tells them apart or not."""
+    """The exchanged pair was said to be riding with a chance of 3/4, or of 0: does the next look see it?"""
     scenes = scenes_of()
     agent = agent_of(scenes, remembered_predicates=remembered)
     opinions = []
