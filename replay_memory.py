@@ -77,9 +77,19 @@ class ReplayMemory:
         memory = torch.frombuffer(bytearray(used.tobytes()), dtype=torch.uint8) if used.size else torch.zeros(0).byte()
         return {"memory": memory, "added": torch.from_numpy(self.added.copy())}
 
+    def held(self) -> np.ndarray:
+        """All transitions in the memory, (n,)."""
+        return self.memory[np.arange(self.share) < self.added[:, None]]
+
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        self.added = state["added"].numpy().copy()
+        """Raises ValueError when there are not as many transitions as were added."""
+        added = state["added"].numpy().copy()
+        if added.dtype != np.int64 or added.shape != self.added.shape or (added < 0).any():
+            raise ValueError("the replay memory has not one count for every slot")
+        self.added = added
         used = np.frombuffer(state["memory"].numpy().tobytes(), dtype=self.dtype).reshape(len(self.added), -1)
+        if used.shape[1] != min(self.added.max(initial=0), self.share):
+            raise ValueError(f"the replay memory holds {used.shape[1]} transitions a slot, not as many as were added")
         self.memory[:, : used.shape[1]] = used
         there = np.arange(used.shape[1]) < self.added[:, None]
         self.weights[:, : used.shape[1]] = np.where(there, self._weigh(used), 0)

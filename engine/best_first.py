@@ -76,6 +76,14 @@ class BestFirstEnvironment(Episodes):
             "attribute_paid": ((t,), "?", 0),
         }
 
+    def _limits(self, n: int, k: int, m: int, t: int, r: int) -> dict[str, tuple[int, int | np.ndarray]]:
+        looks = self.said.shape[1]
+        return super()._limits(n, k, m, t, r) | {
+            "num_steps": (0, np.where(self.active, looks, self.rules.maximum_steps + 1)),
+            "look": (-1, looks),
+            "looked_at": (-1, n),
+        }
+
     def _load(self, slot: int, scene: Scene) -> None:
         super()._load(slot, scene)
         n = len(scene.boxes)

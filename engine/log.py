@@ -38,6 +38,16 @@ class TrainingLog:
         self.shown_at = self.drawn_at = time.monotonic()
         self.undrawn = False  # whether an epoch has ended since the curves were drawn
 
+    def take_up(self, rows: list[dict[str, Any]], epochs: int) -> None:
+        """Go on from the rows of `epochs` epochs. Raises ValueError when they are not."""
+        for number, row in enumerate(rows, 1):
+            numbers = [row["transitions"], row["seconds"], *(value for value in row.values() if value is not None)]
+            if row["epoch"] != number or not all(isinstance(value, int | float) for value in numbers):
+                raise ValueError(f"row {number} of the log is not an epoch's")
+        if len(rows) != epochs:
+            raise ValueError(f"the log has {len(rows)} epochs, the run {epochs}")
+        self.rows = rows
+
     def open(self, loop: TrainingLoop | None) -> None:
         """Open the TensorBoard events; what a killed run wrote after its checkpoint is dropped.
 

@@ -17,10 +17,12 @@ from engine import distributed as ranks
 from engine.best_first import BestFirstEnvironment
 from engine.options import MOST_SLOTS
 from engine.walk import most_steps, queues_of
+from environment import action_widths
 from files.io import InputError
 from q_learning import Learner, jittered, mirror_partners, mirrored, set_mode
 from replay_memory import ReplayMemory
 from scenes.episodes import Episodes
+from scenes.ranges import check_inside, check_numbers, check_states
 
 ACT, SAMPLE, JITTER, MIRROR = 0, 1, 2, 3  # streams of random numbers
 CHECK_UPDATES = 100  # between two looks at the losses on a GPU
@@ -225,13 +227,33 @@ class TrainingLoop:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.steps, self.credit, self.epoch = state["steps"], state["credit"], state["epoch"]
-        self.learner.updates, self.num_images = state["updates"], state["num_images"]
-        transitions, updates, seconds, reward, losses = state["sums"]
+        """Raises ValueError when something in it cannot be of this run."""
+        counts = [state[name] for name in ("steps", "updates", "epoch", "num_images")]
+        credit = state["credit"]
+        if any(type(count) is not int or not 0 <= count < 2**62 for count in counts):
+            raise ValueError("a count is not a whole number")
+        if not isinstance(credit, int | float) or not 0 <= credit < self.learner.options.batch_size:
+            raise ValueError(f"its credit is {credit!r}")
+        self.steps, self.learner.updates, self.epoch, self.num_images = counts
+        self.credit = credit
+        transitions, updates, seconds, *means = state["sums"]
+        reward, losses = (np.array(part, dtype=float) for part in means)
+        if reward.shape != (3,) or losses.shape != (3,) or not np.isfinite([transitions, updates, seconds]).all():
+            raise ValueError("the sums of the epoch are not numbers")
         self.sums = EpochSums(
-            transitions, updates, seconds, np.array(reward), torch.tensor(losses, device=self.learner.agent.device)
+            transitions, updates, seconds, reward, torch.tensor(means[1], device=self.learner.agent.device)
         )
         self.env.scenes.epoch = self.epoch
         self.env.load_state_dict(state["env"])
         self.memory.load_state_dict(state["memory"])
+        self._check_transitions(self.memory.held())
         torch.set_rng_state(state["torch_random"])
+
+    def _check_transitions(self, transitions: np.ndarray) -> None:
+        """Raise ValueError unless they name images, boxes and words that there are."""
+        check_inside("action", transitions["action"], -1, np.array(action_widths(self.env.graph, self.env.rules)))
+        for name in transitions.dtype.names:
+            if name in ("state", "next_state"):
+                check_states(transitions[name], self.env.scenes)
+            else:
+                check_numbers(name, transitions[name])

@@ -152,7 +152,8 @@ class TrainingRun:
             load_parameters(self.learner.target_network, saved["target"], path)
             self.learner.optimizer.load_state_dict(saved["optimizer"])
             self.loop.load_state_dict(saved["loops"][ranks.rank()])
-            self.log.rows, self.best, self.within_epoch = saved["rows"], saved["best"], saved["within_epoch"]
+            self.log.take_up(saved["rows"], self.loop.epoch)
+            self.best, self.within_epoch = saved["best"], saved["within_epoch"]
         if ranks.rank() == 0:
             done, wanted = self.loop.epoch, self.parts.arguments.num_epochs
             if done >= wanted:

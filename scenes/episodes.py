@@ -15,6 +15,7 @@ import torch
 from boxes import pair_context
 from files.io import InputError
 from files.options import Rules
+from scenes.ranges import check_inside, check_numbers, check_states, num_phrases
 from scenes.records import state_dtype
 from scenes.scene import Scene, SceneSet
 
@@ -242,23 +243,56 @@ class Episodes(ABC):
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Raises ValueError when an array has another shape or type than it was saved with, or names what is not."""
+        if any(type(size) is not int or size < 0 for size in state["sizes"].tolist()):
+            raise ValueError("the sizes are not whole numbers")
         self.sizes = dict(zip("nkmtr", state["sizes"].tolist(), strict=True))
-        wanted = {
-            name: ((self.num_slots, *shape), kind) for name, (shape, kind, _) in self._shapes(**self.sizes).items()
-        }
-        wanted |= {name: (getattr(self, name).shape, getattr(self, name).dtype) for name in _SLOT_ARRAYS}
-        for name, (shape, kind) in wanted.items():
+        wanted = {name: ((self.num_slots, *part[0]), *part[1:]) for name, part in self._shapes(**self.sizes).items()}
+        wanted |= {name: (getattr(self, name).shape, getattr(self, name).dtype, 0) for name in _SLOT_ARRAYS}
+        for name, (shape, kind, none) in wanted.items():
             array = state[name].numpy()
             if array.shape != shape or array.dtype != np.dtype(kind):
                 raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, not {np.dtype(kind)} of {shape}")
             setattr(self, name, array.copy())
+            check_numbers(name, getattr(self, name), none)
         queues, lengths = state["queues"].numpy(), state["queue_lengths"].numpy()
+        if {queues.dtype, lengths.dtype} != {np.dtype(np.int64)} or lengths.shape != (self.num_slots,):
+            raise ValueError("the queues are not whole numbers for every slot")
+        check_inside("queue_lengths", lengths, 0, len(queues) + 1)
+        check_inside("queues", queues, 0, len(self.scenes))
+        check_inside("position", self.position, self.active, lengths + 1)  # an active slot has begun an image
+        if lengths.sum() != len(queues):
+            raise ValueError("the queues are not as long as they say")
         self.queues = np.split(queues, np.cumsum(lengths)[:-1])
-        most = {"scene": len(self.scenes), "subject": self.sizes["n"], "object": self.sizes["n"]}
-        inside = all(((getattr(self, name) >= -1) & (getattr(self, name) < end)).all() for name, end in most.items())
-        inside &= bool(((queues >= 0) & (queues < len(self.scenes))).all()) and len(lengths) == self.num_slots
-        if not inside or lengths.sum() != len(queues) or (self.position < 0).any() or (self.position > lengths).any():
-            raise ValueError("it names images or boxes that there are not")
+        for name, (low, end) in self._limits(**self.sizes).items():
+            check_inside(name, getattr(self, name), low, end)
+        slots = np.flatnonzero(self.active)
+        begun = np.array([self.queues[slot][self.position[slot] - 1] for slot in slots], dtype=np.int64)
+        if (begun != self.scene[slots]).any():
+            raise ValueError("scene is not the image that the queue says")
+        check_inside("subject", self.subject[slots], 0, self.sizes["n"])
+        check_states(self.states(), self.scenes)
+
+    def _limits(self, n: int, k: int, m: int, t: int, r: int) -> dict[str, tuple[int, int | np.ndarray]]:
+        """The least that an array may hold, and what is too much; for arrays that name things."""
+        graph = self.graph
+        words, attributes, predicates = len(graph.entities), len(graph.attributes), len(graph.predicates)
+        return {
+            "scene": (-1, len(self.scenes)),
+            "subject": (-1, n),
+            "object": (-1, n),
+            "num_mined": (0, n + 1),
+            "num_queued": (0, NOT_QUEUED),
+            "num_steps": (0, self.rules.maximum_steps + 1),
+            "confidence_rank": (0, n),
+            "category": (-1, words),
+            "candidates": (-1, words),
+            "attribute_history": (-1, attributes),
+            "pair_predicate": (-1, predicates),
+            "latest_phrase": (-1, num_phrases(graph)),
+            "gt_categories": (-2, words),
+            "gt_attributes": (-1, np.array([m, attributes])),
+            "gt_relationships": (-1, np.array([m, predicates, m])),
+        }
 
 
 _SLOT_ARRAYS = (

@@ -187,6 +187,10 @@ class SceneSet(Sequence):
         most = self.options.maximum_num_entities_per_image
         return annotated_instances(record, self.graph, self.options.use_exact_match, most)
 
+    def most_boxes(self, index: int) -> int:
+        """How many boxes the scene of image `index` has at most, whatever the epoch."""
+        return len(self.instances(index).boxes)
+
     def labels(self, index: int) -> list[list[dict[str, str | bool]]] | None:
         """The detector's own words for the boxes of image `index`, see `DetectedInstances.labels`; None: none."""
         return self.detected.labels(self.records[index].image_name) if self.detected is not None else None

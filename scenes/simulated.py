@@ -22,6 +22,9 @@ class SimulatedScenes(SceneSet):
         self.__dict__.update(vars(scenes))
         self.jitter, self.twice, self.seed = jitter, twice, seed
 
+    def most_boxes(self, index: int) -> int:
+        return 2 * super().most_boxes(index)
+
     def __getitem__(self, index: int) -> Scene:
         rng = np.random.default_rng([self.seed, self.epoch, index])
         instances = simulated(self.instances(index), rng, self.jitter, self.twice)
