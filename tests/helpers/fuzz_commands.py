@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from fuzz_formats import ANNOTATIONS, GQA, VG150, VISUAL_GENOME, VRD, to_json, write_annotations
+from fuzz_annotations import ANNOTATIONS, GQA, VG150, VISUAL_GENOME, VRD, write_annotations
+from fuzz_files import to_json
 from fuzzing import changed, damaged, mildly_changed
 from limited import run_limited
 from tiny_run import World

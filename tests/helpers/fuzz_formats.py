@@ -1,16 +1,12 @@
-"""What every command reads: how a right file of each kind is written, and who reads it.
+"""What every command reads: who reads a file of each kind (how right ones are written: fuzz_files.py).
 
 `FORMATS` maps a name to a `Format`. A reader gives back what it read or raises InputError, whatever the file holds.
 """
 
 from __future__ import annotations
 
-import copy
 import io
-import json
-import pickle
 import shutil
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,10 +14,34 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
+from fuzz_annotations import ANNOTATIONS, annotation_format
+from fuzz_files import (
+    action_graph,
+    archive,
+    archive_entries,
+    archive_members,
+    archive_of,
+    checkpoint,
+    checkpoint_parts,
+    coco,
+    detections,
+    detections_columns,
+    detections_hdf5,
+    graph_of_image,
+    image_states,
+    npy,
+    npy_parts,
+    npz,
+    packed_columns,
+    packed_hdf5,
+    predictions,
+    records,
+    to_json,
+    to_pickle,
+)  # fmt: skip
 from fuzzing import Format
 from PIL import Image
 
-import create_graph
 from data import download
 from data.vocabulary import read_word_list
 from faster_rcnn.vgg16 import VGG16FasterRCNN
@@ -30,7 +50,6 @@ from files.arrays import as_float32, read_archive, read_array
 from files.checkpoints import load_checkpoint, load_parameters, read_tensors
 from files.detections import read_detections
 from files.images import image_header, load_image
-from files.io import InputError
 from files.photos import find_photos, output_names
 from files.predictions import read_predictions
 from files.scene_graphs import read_graph, read_image_states
@@ -41,147 +60,6 @@ from scenes.features import _load_state
 from semantic_graph import SemanticActionGraph, read_aliases
 from skipthoughts import load_encoder, weights
 from skipthoughts.vocabulary_expansion import read_word_vectors
-
-# ---------------------------------------------------------------- right files
-
-
-def to_json(value: Any) -> bytes:
-    return json.dumps(value).encode("utf-8")
-
-
-def to_pickle(value: Any) -> bytes:
-    return pickle.dumps(value, protocol=4)
-
-
-def records() -> list[dict]:
-    return [
-        {
-            "image_name": f"{i}.jpg",
-            "width": 100,
-            "height": 80,
-            "labels": {
-                "image_id": i,
-                "objects": [
-                    {"object_id": 7 + k, "x": 3 * k, "y": 4.5, "w": 20, "h": 30, "name": name, "attributes": ["red"]}
-                    for k, name in enumerate(("dog", "ball"))
-                ],
-                "relationships": [{"relationship_id": 1, "predicate": "near", "subject_id": 7, "object_id": 8}],
-            },
-        }
-        for i in (1, 2)
-    ]
-
-
-def detections() -> dict:
-    box = {"category": "dog", "score": 0.5, "bbox": [1, 2, 30, 40], "scores": {"dog": 0.5, "ball": 0.25}}
-    return {"classes": ["dog", "ball"], "images": {"1.jpg": [box, box | {"category": 1, "scores": {}}], "2.jpg": []}}
-
-
-def coco() -> dict:
-    return {
-        "images": [{"id": 1, "file_name": "1.jpg", "width": 100, "height": 80}],
-        "annotations": [{"id": 1, "image_id": 1, "category_id": 3, "bbox": [1, 2, 30, 40], "score": 0.5}],
-        "categories": [{"id": 3, "name": "dog"}],
-    }
-
-
-def graph_of_image() -> dict:
-    thing = {"name": "dog", "x": 1, "y": 2, "w": 30, "h": 40, "score": 0.5}
-    return {
-        "image_name": "1.jpg",
-        "objects": [thing, thing | {"name": "ball", "attributes": ["red"]}],
-        "attributes": [{"attribute": "big", "object": 0, "score": 0.5, "step": 0}],
-        "relationships": [{"predicate": "near", "subject": 0, "object": 1, "score": 0.5}],
-        "steps": [[0, 1], [1, -1]],
-    }
-
-
-def image_states() -> dict:
-    graph = graph_of_image()
-    del graph["objects"][1]["attributes"]
-    return {"gt": [graph], "curr": [copy.deepcopy(graph)]}
-
-
-def predictions() -> dict:
-    pair = {"subject": "dog", "predicate": "near", "object": "ball", "score": 0.5}
-    boxes = {"subject_box": [1, 2, 30, 40], "object_box": [5, 6, 20, 20]}
-    return {"1.jpg": {"relationships": [pair | boxes], "attributes": [
-        {"entity": "dog", "attribute": "big", "box": [1, 2, 30, 40], "score": 0.5}]}}  # fmt: skip
-
-
-def action_graph() -> dict:
-    return {
-        "format": "semantic action graph 1",
-        "entities": ["ball", "dog"],
-        "attributes": ["big", "red"],
-        "predicates": ["near"],
-        "attribute_phrases": {"category": [0, 1], "attribute": [1, 0], "count": [3, 2]},
-        "predicate_phrases": {"subject": [1], "predicate": [0], "object": [0], "count": [4]},
-        "entity_aliases": {"puppy": "dog"},
-        "predicate_aliases": {},
-        "annotation_categories": None,
-        "annotation_predicates": None,
-    }
-
-
-def detections_hdf5(value: dict) -> bytes:
-    file = io.BytesIO()
-    with h5py.File(file, "w") as content:
-        for name, (dtype, numbers) in value.items():
-            text = dtype == "text"
-            content.create_dataset(name, data=np.array(numbers, object if text else dtype),
-                                   dtype=h5py.string_dtype() if text else None)  # fmt: skip
-    return file.getvalue()
-
-
-def detections_columns() -> dict:
-    return {
-        "classes": ["text", ["dog", "ball"]],
-        "image_names": ["text", ["1.jpg", "2.jpg"]],
-        "image_offsets": ["<i8", [0, 1, 2]],
-        "boxes": ["<f4", [[1, 2, 30, 40], [5, 6, 20, 20]]],
-        "candidate_offsets": ["<i8", [0, 1, 3]],
-        "candidates": ["<i4", [0, 1, 0]],
-        "scores": ["<f4", [0.5, 0.6, 0.25]],
-    }
-
-
-def npy(value: dict) -> bytes:
-    text = repr(value["header"]).encode() + b"\n"
-    version, data = (bytes(list(value[key])) for key in ("version", "data"))  # of a number bytes() makes as many zeros
-    return b"\x93NUMPY" + version + len(text).to_bytes(2, "little") + text + data
-
-
-def npy_parts() -> dict:
-    header = {"descr": "<f4", "fortran_order": False, "shape": (2, 3)}
-    return {"version": [1, 0], "header": header, "data": list(np.arange(6, dtype="<f4").tobytes())}
-
-
-def npz(value: dict) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if value["packed"] else zipfile.ZIP_STORED) as archive:
-        for name, parts in value["arrays"].items():
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), npy(parts), archive.compression)
-    return file.getvalue()
-
-
-def checkpoint(value: dict) -> bytes:
-    """Lists of numbers under "weight" and "bias" become tensors."""
-    network = {
-        name: torch.tensor(numbers) if isinstance(numbers, list) else numbers
-        for name, numbers in value["network"].items()
-    }
-    file = io.BytesIO()
-    torch.save(value | {"network": network}, file, _use_new_zipfile_serialization=not value.get("old"))
-    return file.getvalue()
-
-
-def checkpoint_parts() -> dict:
-    from files.checkpoints import FORMAT
-
-    network = {"weight": [[1.0, 2.0], [3.0, 4.0]], "bias": [0.5, 0.25]}
-    about = {"graph": "abc", "model": {"fusion_sizes": [4]}}
-    return {"format": FORMAT, "arguments": {"seed": 0}, "description": about, "network": network}
 
 
 def read_checkpoint(path: Path) -> None:
@@ -228,107 +106,6 @@ def parsed_options() -> dict:
     return {"dim": 4, "dim_word": 3, "encoder": "gru", "sizes": [1, 2]}
 
 
-def write_annotations(data_set: str, folder: Path) -> None:
-    """The right files of a data set."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for name, value in ANNOTATIONS[data_set].items():
-        (folder / name).write_bytes(annotation_writer(name)(value))
-
-
-def annotation_writer(name: str) -> Callable[[Any], bytes]:
-    return detections_hdf5 if name.endswith(".h5") else to_json
-
-
-def read_annotations(name: str) -> Callable[[Path], Any]:
-    """create_graph.py on a folder of right files but for the one at the path."""
-
-    def read(path: Path) -> None:
-        folder = path.with_name("annotations")
-        write_annotations(name.split("/")[0], folder)
-        shutil.copyfile(path, folder / name.split("/")[1])
-        words = ["--annotations", folder, "--output", path.with_name("out"), "--min_occurances", 1]
-        words += ["--dataset", name.split("/")[0]] if name.split("/")[0] != "vg" else []
-        status = create_graph.main([str(word) for word in words])
-        if status:
-            raise InputError("as it says")
-
-    return read
-
-
-VISUAL_GENOME = {
-    "objects.json": [
-        {"image_id": i, "objects": [
-            {"object_id": 10 * i + k, "x": 1, "y": 2, "w": 30, "h": 40, "names": [name]}
-            for k, name in enumerate(("dog", "ball"))
-        ]}
-        for i in (1, 2, 3)
-    ],
-    "attributes.json": [
-        {"image_id": i, "attributes": [{"object_id": 10 * i, "names": ["dog"], "attributes": ["big"]}]}
-        for i in (1, 2, 3)
-    ],
-    "relationships.json": [
-        {"image_id": i, "relationships": [
-            {"relationship_id": i, "predicate": "near", "subject": {"object_id": 10 * i, "name": "dog"},
-             "object": {"object_id": 10 * i + 1, "name": "ball"}}
-        ]}
-        for i in (1, 2, 3)
-    ],
-    "image_data.json": [{"image_id": i, "width": 100, "height": 80} for i in (1, 2, 3)],
-}  # fmt: skip
-VRD_PAIR = {
-    "predicate": 0,
-    "subject": {"category": 0, "bbox": [1, 40, 1, 40]},
-    "object": {"category": 1, "bbox": [5, 20, 5, 30]},
-}
-VRD = {
-    "objects.json": ["dog", "ball"],
-    "predicates.json": ["near"],
-    "annotations_train.json": {"1.jpg": [VRD_PAIR], "2.jpg": [VRD_PAIR]},
-    "annotations_test.json": {"3.jpg": [VRD_PAIR]},
-}
-GQA_IMAGE = {
-    "width": 100,
-    "height": 80,
-    "objects": {
-        "11": {"name": "dog", "x": 1, "y": 2, "w": 30, "h": 40, "attributes": ["big"],
-               "relations": [{"name": "near", "object": "12"}]},
-        "12": {"name": "ball", "x": 5, "y": 5, "w": 9, "h": 9, "attributes": [], "relations": []},
-    },
-}  # fmt: skip
-GQA = {
-    "train_sceneGraphs.json": {"1": GQA_IMAGE, "2": GQA_IMAGE},
-    "val_sceneGraphs.json": {"3": GQA_IMAGE},
-}
-RANGES = ("img_to_first_box", "img_to_last_box", "img_to_first_rel", "img_to_last_rel")
-VG150 = {
-    "VG-SGG.h5": {
-        "split": ["<i4", [0, 0, 0, 2]],
-        **dict(zip(RANGES, (["<i4", row] for row in ([0, 2, 4, -1], [1, 3, 5, -1], [0, 1, 2, -1], [0, 1, 2, -1])),
-                   strict=True)),
-        "boxes_1024": ["<i4", [[512, 384, 200, 300], [102, 50, 5, 10]] * 3],
-        "labels": ["<i8", [[2], [1]] * 3],
-        "relationships": ["<i4", [[0, 1], [3, 2], [4, 5]]],
-        "predicates": ["<i8", [[1], [1], [2]]],
-    },
-    "VG-SGG-dicts.json": {
-        "idx_to_label": {"1": "cup", "2": "table"},
-        "idx_to_predicate": {"1": "under", "2": "near"},
-        "label_to_idx": {"cup": 1, "table": 2},
-    },
-    "image_data.json": [{"image_id": i, "width": 512, "height": 384} for i in (1, 2, 3, 4)],
-}  # fmt: skip
-OWN = {"train_data.json": records()}
-ANNOTATIONS = {"vg": VISUAL_GENOME, "vrd": VRD, "gqa": GQA, "vg150": VG150, "own": OWN}
-
-
-def annotation_format(name: str) -> Format:
-    data_set, file = name.split("/")
-    value, write = lambda: copy.deepcopy(ANNOTATIONS[data_set][file]), annotation_writer(file)
-    return Format(file.rpartition(".")[2], value, write, read_annotations(name))
-
-
 def picture(kind: str, mode: str) -> Callable[[], bytes]:
     def value() -> bytes:
         file = io.BytesIO()
@@ -349,19 +126,6 @@ def lines(text: str) -> Callable[[], list[list[str]]]:
 
 def to_lines(value: list) -> bytes:
     return "\n".join(",".join(map(str, row)) for row in value).encode("utf-8")
-
-
-def archive(value: dict) -> bytes:
-    """{name of a member: its text}; packed."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as members:
-        for name, text in value.items():
-            members.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
-    return file.getvalue()
-
-
-def archive_members() -> dict:
-    return {"a/objects.json": "[" + "1, 2, " * 99 + "3]", "a/b.json": "[]", "a/splits.py": "raise SystemExit"}
 
 
 def unpack_archive(path: Path) -> None:
@@ -438,6 +202,7 @@ FORMATS: dict[str, Format] = {
     "detections JSON": Format("json", detections, to_json, lambda path: dict(read_detections(path, ["a", "b"]))),
     "detections COCO": Format("json", coco, to_json, lambda path: dict(read_detections(path))),
     "detections HDF5": Format("h5", detections_columns, detections_hdf5, lambda path: dict(read_detections(path))),
+    "detections HDF5 packed": Format("h5", packed_columns, packed_hdf5, lambda path: dict(read_detections(path))),
     "graph JSON": Format("json", graph_of_image, to_json, read_graph),
     "predictions JSON": Format("json", predictions, to_json, read_predictions),
     "graph.pickle": Format("pickle", action_graph, to_pickle, SemanticActionGraph.load),
@@ -457,6 +222,7 @@ FORMATS: dict[str, Format] = {
     ),
     "skip-thought options": Format("pkl", parsed_options, to_pickle, read_skip_thoughts("uni_skip.npz.pkl")),
     "zip archive": Format("zip", archive_members, archive, unpack_archive),
+    "zip archive of all kinds": Format("zip", archive_entries, archive_of, unpack_archive),
     "detector HDF5": Format("h5", vgg16_parts, vgg16_file, lambda path: load_vgg16(path, **SMALL_VGG16)),
     "embedding weights": Format("pth", embedding_parts, tensor_file, read_embedding),
     "word vectors npy": Format("npy", npy_parts, npy, word_array),
