@@ -47,6 +47,7 @@ from benchmarks.pair_networks import Encoder, Members, MessagePassing, Training,
 from benchmarks.pairs import all_pairs, annotated_rows, damped, labels, predictions
 from benchmarks.tables import MEASURES, NS
 from boxes import iou
+from engine.options import PRESETS
 from engine.parts import entity_vectors, open_detections
 from evaluation import GroundTruth, ground_truth_arrays, task_counts, train_triplets
 from files.images import find_image
@@ -352,7 +353,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="a row's name, then what main.py --test wrote, a folder for each seed; several rows: several times",
     )
     parser.add_argument(
-        "--num_members", type=int, default=3, help="networks of each method whose mean decides, as many as the agent's"
+        "--num_members",
+        type=int,
+        default=PRESETS["best"]["num_members"],
+        help="networks of each method whose mean decides, as many as the agent's",
     )
     parser.add_argument("--passes", type=float, default=6, help="how often message passing learns from every pair")
     parser.add_argument("--mixed_precision", action="store_true", help="message passing: products in bfloat16")
