@@ -42,7 +42,7 @@ class Ordered:
         self.looks += len(states)
         low, high = self.agent.network.rewards[2]
         chance = (judgement.q.entity[:, 0].numpy() - low) / (high - low)
-        found = states["predicates_right"].any(axis=1)
+        found = states["predicates_right"].any(axis=1) | states["attributes_right"].any(axis=1)
         self.calls.append(np.stack([chance * states["certainty"], found]))
         return judgement
 
