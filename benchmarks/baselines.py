@@ -13,7 +13,7 @@ classifier: the agent's own networks, trained by `main.py --train --no-use_memor
     `-- --preset sample`.
 classifier_damped: the same; what it says again of overlapping pairs has a tenth of its score (`pairs.damped`).
 message_passing: objects and pairs send each other messages (Xu et al., CVPR 2017), on the same inputs; as many
-    networks as the classifier has, which learn from as many boxes and batches.
+    networks as the classifier has, which learn from second boxes too.
 
 None of them walks: each looks at all pairs of an image. A triplet's score is the predicate's probability times the
 confidences of its two objects. Each is tested on detected boxes (--detections), on annotated boxes ("given boxes"), and
@@ -358,7 +358,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=PRESETS["best"]["num_members"],
         help="networks of each method whose mean decides, as many as the agent's",
     )
-    parser.add_argument("--passes", type=float, default=6, help="how often message passing learns from every pair")
+    parser.add_argument("--passes", type=float, default=5, help="how often message passing learns from every pair")
     parser.add_argument("--mixed_precision", action="store_true", help="message passing: products in bfloat16")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the first weights, the order, the jitter")
     parser.add_argument("--output_dir", default="baselines", help="where everything is written")
