@@ -27,7 +27,7 @@ from scenes.scene import OVERLAP_THRESHOLD, Scene, SceneSet
 MOST_NUMBERS = 2_000_000  # candidates times instances whose context is worked out at once
 MOST_JUDGED = 100_000  # candidates that are judged at once: more take gigabytes
 MOST_AGAIN = 50  # pairs of an image that are judged again after a look; more repeat it only in heaps of boxes
-HEAP_STEPS = 4  # looks between two such rounds where more wait
+HEAP_STEPS = 16  # looks between two such rounds where more wait
 CROWD = 256  # instances of an image from which on tables of all pairs are too large to copy at every look
 
 Promise = Callable[[np.ndarray], np.ndarray]  # candidate records -> Q of looking there, float32
