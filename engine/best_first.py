@@ -262,7 +262,8 @@ class BestFirstEnvironment(Episodes):
         memory = np.zeros((len(slots), REMEMBERED, len(self.graph.predicates)), dtype=np.uint8)
         paired = np.flatnonzero(object_ >= 0)
         rows, s, o = slots[paired], subject[paired], object_[paired]
-        earlier = self.looked_at[rows].astype(np.int64)  # (m, looks, 2)
+        so_far = self.num_steps[rows].max(initial=0)
+        earlier = self.looked_at[rows, :so_far].astype(np.int64)  # (m, looks, 2)
         repeats = self.alike[rows[:, None], s[:, None], earlier[..., 0]] & (earlier[..., 0] >= 0)
         repeats &= self.alike[rows[:, None], o[:, None], earlier[..., 1]]
         which, look = np.nonzero(repeats)
