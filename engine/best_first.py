@@ -28,7 +28,6 @@ MOST_NUMBERS = 2_000_000  # candidates times instances whose context is worked o
 MOST_JUDGED = 100_000  # candidates that are judged at once: more take gigabytes
 MOST_AGAIN = 50  # pairs of an image that are judged again after a look; more repeat it only in heaps of boxes
 HEAP_STEPS = 16  # looks between two such rounds where more wait
-CROWD = 256  # instances of an image from which on tables of all pairs are too large to copy at every look
 
 Promise = Callable[[np.ndarray], np.ndarray]  # candidate records -> Q of looking there, float32
 
@@ -125,10 +124,7 @@ class BestFirstEnvironment(Episodes):
         """
         slots = np.flatnonzero(self.active)
         self._judge(promise)
-        if self.boxes.shape[1] > CROWD:
-            best = np.array([self.promise[slot].max() for slot in slots], dtype=np.float32)
-        else:
-            best = self.promise[slots].max(axis=(1, 2), initial=-np.inf)
+        best = self.promise[slots].max(axis=(1, 2), initial=-np.inf)
         enough = self.num_steps[slots] >= least
         done = (best == -np.inf) | (self.num_steps[slots] >= self.rules.maximum_steps)
         if may_stop:
@@ -174,15 +170,13 @@ class BestFirstEnvironment(Episodes):
     def _look(self, slots: np.ndarray, epsilon: float, uniform: np.ndarray | None) -> None:
         """Make the best pair of each slot the current one, or any pair of the frontier with probability epsilon."""
         columns = self.promise.shape[2]
-        if self.boxes.shape[1] > CROWD:
-            chosen = np.array([self.promise[slot].argmax() for slot in slots], dtype=np.int64)
-        else:
-            chosen = self.promise[slots].reshape(len(slots), self.promise.shape[1] * columns).argmax(axis=1)
+        flat = self.promise[slots].reshape(len(slots), self.promise.shape[1] * columns)
+        chosen = flat.argmax(axis=1)
         if epsilon:
             explore = np.flatnonzero(uniform[slots, 0] < epsilon)
             chosen[explore] = self._any_pair(slots[explore], uniform[slots[explore], 1])
         subject, column = np.divmod(chosen, columns)
-        self.frontier[slots, subject, column] = self.waiting[slots, subject, column] = False
+        self.frontier[slots, subject, column] = False
         self.promise[slots, subject, column] = -np.inf
         self.subject[slots], self.object[slots] = subject, column - 1
 
@@ -309,15 +303,6 @@ class BestFirstEnvironment(Episodes):
 
     def _tell_repeats(self, slots: np.ndarray, subject: np.ndarray, object_: np.ndarray, in_all: np.ndarray) -> None:
         """The pairs that repeat those just looked at, and those with subject and object exchanged, are judged again."""
-        if self.boxes.shape[1] > CROWD:
-            for slot, s, o, chance in zip(slots, subject, object_, in_all, strict=True):
-                again = self.alike[slot, s][:, None] & self.alike[slot, o]
-                np.maximum(self.repeated[slot], chance, out=self.repeated[slot], where=again)
-                waiting = self.waiting[slot, :, 1:]
-                waiting |= again
-                waiting &= self.frontier[slot, :, 1:]
-            self.waiting[slots, object_, subject + 1] = self.frontier[slots, object_, subject + 1]
-            return
         again = self.alike[slots, subject][:, :, None] & self.alike[slots, object_][:, None, :]  # (m, n, n)
         repeated, waiting = self.repeated[slots], self.waiting[slots]
         self.repeated[slots] = np.maximum(repeated, in_all[:, None, None], out=repeated, where=again)

@@ -267,7 +267,7 @@ def test_the_classifier_is_the_projects_own_training_without_memory(made, tmp_pa
     assert capsys.readouterr().out.count("Trained 1 epochs") == 1
     found = json.loads((tmp_path / "results.json").read_text())["methods"]
     folder, tested = tmp_path / "classifier" / "seed_0", tmp_path / "tested"
-    saved = torch.load(folder / "best.pt")["options"]
+    saved = torch.load(folder / "best.pt", weights_only=True)["options"]
     assert not saved["model"]["use_memory"]
     assert not saved["rules"]["new_phrases_only"]
     assert (saved["model"]["num_members"], saved["model"]["image_embedding_model_type"]) == (2, "none")

@@ -8,18 +8,11 @@ import zipfile
 from io import BytesIO
 
 import pytest
+from zips import zipped
 
 from data.archives import unpack
 from data.download import COLLECTIONS, Collection, Source, main
 from files.io import InputError
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    buffer = BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return buffer.getvalue()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import pytest
 from small_world import image, make_graph, scene_set, seen, street_graph
 
 from boxes import pair_context
-from engine import best_first
 from engine.best_first import BestFirstEnvironment, make_environment
 from environment import SceneGraphEnvironment
 from files.options import Rules
@@ -208,29 +207,3 @@ def test_the_context_of_pairs_is_that_of_pair_context():
     boxes, category = (np.repeat(part[None], len(candidates), axis=0) for part in (scene.boxes, scene.candidates[:, 0]))
     ends = candidates["subject"].astype(int), candidates["object"].astype(int)
     assert np.allclose(candidates["context"], pair_context(boxes, category, *ends), atol=1e-6)
-
-
-def looks_over_heaps():
-    """Every look at twelve boxes in four heaps: subject, object, and what was said of pairs that it repeats."""
-    corners = [(20 * (i % 4) + 1, 1, 40 + i % 3, 40) for i in range(12)]
-    likely = [{("person", "bicycle")[i % 4 % 2]: 0.3 + 0.05 * i} for i in range(12)]
-
-    def promised(candidate):
-        number = (int(candidate["subject"]) * 31 + int(candidate["object"]) * 17) % 13
-        return number / 8 - float(candidate["repeats"][0])
-
-    env, promise, _ = begin(promised, [], boxes=corners, likely=likely, may_stop=False)
-    looks = []
-    while env.active.any():
-        state = env.states()[0]
-        looks.append((int(state["subject"]), int(state["object"]), state["repeats"].tolist()))
-        say(env, chances=(len(looks) % 5 / 8, 0.0))
-        env.advance(promise, may_stop=False)
-    return looks
-
-
-def test_a_crowd_is_walked_over_as_a_few_are(monkeypatch):
-    few = looks_over_heaps()
-    assert any(repeats[1] for _, _, repeats in few)
-    monkeypatch.setattr(best_first, "CROWD", 0)
-    assert looks_over_heaps() == few
