@@ -212,6 +212,12 @@ class SemanticActionGraph:
         """(B,), (B,) -> (B, P) bool: the `max_size` most frequent predicates of each pair (None: all)."""
         return self._predicate_rows.best(self._pair_keys(subject, object), max_size)
 
+    def entity_counts(self) -> np.ndarray:
+        """(C,) float64: how often each category takes part in a phrase."""
+        entities = len(self.entities)
+        parts = ((self.attribute_edges, 0, 2), (self.predicate_edges, 0, 3), (self.predicate_edges, 2, 3))
+        return sum(np.bincount(rows[:, at], rows[:, count], entities) for rows, at, count in parts)
+
     def subject_predicate_counts(self) -> np.ndarray:
         """(C, P) float32: how often each category is the subject of each predicate."""
         return self._marginal(self.predicate_edges[:, 0])

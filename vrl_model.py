@@ -69,7 +69,7 @@ class CandidateNetwork(nn.Module):
         super().__init__()
         width = options.learned_category_vectors + options.entity_vector_dimension
         first, *others = options.candidate_sizes
-        self.pair = nn.Linear(GEOMETRY + CONTEXT + options.repeats, first)
+        self.pair = nn.Linear(GEOMETRY + CONTEXT + options.knows_detected + options.repeats, first)
         self.categories = nn.Linear(width, 2 * first, bias=False) if width else None  # as subject, as object
         layers: list[nn.Module] = [nn.ReLU()]
         for before, after in itertools.pairwise((first, *others)):
@@ -83,8 +83,9 @@ class CandidateNetwork(nn.Module):
     def forward(
         self, pair: torch.Tensor, categories: torch.Tensor, vectors: list[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """pair (n, GEOMETRY + CONTEXT + repeats), categories int64 (n, 2), vectors (C + 1, d) each of all categories.
+        """pair (n, d), categories int64 (n, 2), vectors (C + 1, v) each of all categories.
 
+        d: GEOMETRY + CONTEXT + repeats, and 1 where it is known whether boxes are a detector's.
         Returns log-odds (n, 1), and the value of what follows (n, 1) if it is learned.
         """
         hidden = self.pair(pair)
@@ -179,7 +180,8 @@ class QNetwork(nn.Module):
         outputs = torch.stack(said) if len(said) > 1 else said[0][None]
         future = None
         if self.candidate is not None:
-            chance, future = self.judge(dense[:, -(GEOMETRY + CONTEXT + self.options.repeats) :], categories)
+            pair = dense[:, -self.candidate.pair.in_features :]
+            chance, future = self.judge(pair, categories)
             outputs = torch.cat([outputs, chance.expand(len(outputs), -1, -1)], dim=2)
         if not every_member:
             outputs = outputs.mean(dim=0) if len(said) > 1 else outputs[0]
@@ -256,6 +258,8 @@ class StateEncoder:
             parts.append(box_geometry(states))
         if self.options.use_pair_context:
             parts.append(states["context"])
+        if self.options.knows_detected:
+            parts.append(states["detected"][:, None])
         if self.options.repeats:
             parts.append(states["repeats"])
         dense = np.concatenate(parts, axis=1) if parts else np.zeros((len(states), 0), np.float32)
@@ -264,7 +268,8 @@ class StateEncoder:
     def candidates(self, records: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """(n,) records of pairs to look at -> inputs of the candidate network: float32 (n, d), int64 (n, 2)."""
         repeats = records["repeats"][:, : self.options.repeats]
-        pair = np.concatenate([box_geometry(records), records["context"], repeats], axis=1)
+        detected = records["detected"][:, None] if self.options.knows_detected else repeats[:, :0]
+        pair = np.concatenate([box_geometry(records), records["context"], detected, repeats], axis=1)
         return to_device(pair, device), to_device(self._categories(records), device)
 
     def _categories(self, records: np.ndarray) -> np.ndarray:

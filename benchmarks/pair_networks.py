@@ -41,6 +41,7 @@ class Training:
     averaging: float = 0.999  # of the weights: how much of the average stays at an update
     box_jitter: float = 0.06  # corners move by this share of a box's sides
     seen_twice: float = 0.05  # share of the objects that have a second box, without pixels
+    misnamed: float = 0.3  # share that is boxed under a wrong name, without pixels
     mirror: bool = True  # half of a batch is learned from as if its images were mirrored
     mixed_precision: bool = False  # products in bfloat16: twice as fast where the processor has them
     seed: int = 0
@@ -65,14 +66,21 @@ class Encoder:
 
     @property
     def width(self) -> int:
-        return GEOMETRY + CONTEXT + 3 * self.dimension
+        return self.before_pixels + 3 * self.dimension
+
+    @property
+    def before_pixels(self) -> int:
+        """Where the pixels' numbers begin."""
+        return GEOMETRY + CONTEXT + (self.features is None)  # without pixels: whether boxes are a detector's
 
     def __call__(self, pairs: np.ndarray) -> Inputs:
         key = pairs["scene"].astype(np.int64) << 32
         objects, first, subject = np.unique(key + pairs["subject"], return_index=True, return_inverse=True)
         object_ = np.minimum(np.searchsorted(objects, key + pairs["object"]), len(objects) - 1)
         dense = [box_geometry(pairs), pairs["context"]]
-        if self.features is not None:
+        if self.features is None:
+            dense.append(pairs["detected"][:, None])
+        else:
             pixels = np.empty((len(pairs), 3, self.dimension), dtype=np.float32)
             for rows in by_scene(pairs):
                 image, boxes = self.features(int(pairs["scene"][rows.start]))
@@ -109,7 +117,7 @@ class MessagePassing(nn.Module):
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
-        self.iterations, self.dimension = iterations, encoder.dimension
+        self.iterations, self.dimension, self.before_pixels = iterations, encoder.dimension, encoder.before_pixels
         self.categories = category_table(vectors)
         width = self.categories.embedding_dim
         self.object_input = nn.Linear(width + SUBJECT_GEOMETRY + 2 * self.dimension, hidden)
@@ -125,8 +133,8 @@ class MessagePassing(nn.Module):
         """All pairs of some images -> (n, P)."""
         ends = self.categories(inputs.subject_category), self.categories(inputs.object_category)
         pairs = self.pair_input(torch.cat([*ends, inputs.dense], dim=1))
-        first, context = inputs.first, GEOMETRY + CONTEXT
-        alone = inputs.dense[first, :SUBJECT_GEOMETRY], inputs.dense[first, context : context + 2 * self.dimension]
+        first, pixels = inputs.first, inputs.dense[:, self.before_pixels :]
+        alone = inputs.dense[first, :SUBJECT_GEOMETRY], pixels[first, : 2 * self.dimension]
         objects = self.object_input(torch.cat([ends[0][first], *alone], dim=1))
         objects = self.object_gru(self.dropout(F.relu(objects)))
         pairs = self.pair_gru(self.dropout(F.relu(pairs)))
@@ -201,7 +209,8 @@ def train(network: Members, encoder: Encoder, scenes: SceneSet, num_pairs: int, 
     partner = mirror_partners(scenes.graph.predicates)
     jitter = options.box_jitter
     if options.seen_twice and encoder.features is None:
-        scenes, jitter = SimulatedScenes(scenes, jitter, options.seen_twice, options.seed), 0.0
+        share = jitter, options.seen_twice, options.misnamed
+        scenes, jitter = SimulatedScenes(scenes, *share, options.seed), 0.0
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(
         parameters, lr=options.learning_rate, weight_decay=1e-4, betas=(0.9, 0.99), fused=True

@@ -27,6 +27,7 @@ PAIR = np.dtype(
         ("object_box", "f4", (4,)),
         ("extent", "f4", (4,)),  # the box that holds all the image's instances
         ("context", "f4", (CONTEXT,)),
+        ("detected", "f4"),  # 1 where the image's boxes are a detector's
         ("confidence", "f4"),  # product of the two objects' confidences
     ]
 )
@@ -52,6 +53,7 @@ def all_pairs(scenes: SceneSet) -> np.ndarray:
             every = np.broadcast_to(scene.boxes, (len(pairs), *scene.boxes.shape))
             categories = np.broadcast_to(category, (len(pairs), len(category)))
             pairs["context"] = pair_context(every, categories, subject, object_)
+        pairs["detected"] = (score < 1).any()
         pairs["confidence"] = score[subject] * score[object_]
         found.append(pairs)
     return np.concatenate(found)

@@ -74,6 +74,7 @@ class BestFirstEnvironment(Episodes):
             "as_object": ((n, words), "u1", 0),
             "repeated": ((n, n), "f4", -1),  # the greatest `said_in_all` of a pair that this one repeats
             "attribute_paid": ((t,), "?", 0),
+            "detected": ((), "f4", 0),  # 1 where a box is not certain
         }
 
     def _limits(self, n: int, k: int, m: int, t: int, r: int) -> dict[str, tuple[int, int | np.ndarray]]:
@@ -94,6 +95,7 @@ class BestFirstEnvironment(Episodes):
         self.frontier[slot, :n, 1 : n + 1] = scene.neighbours
         self.frontier[slot, :n, 0] = self.with_attributes
         self.waiting[slot] = self.frontier[slot]
+        self.detected[slot] = (scene.candidate_scores[:, 0] < 1).any()
 
     # ---- episodes
 
@@ -211,6 +213,7 @@ class BestFirstEnvironment(Episodes):
         records["object_box"] = np.where(paired[:, None], self.boxes[slots, object_], 0)
         records["extent"] = self.extent[slots]
         records["certainty"] = confidence[slots, subject] * np.where(paired, confidence[slots, object_], 1)
+        records["detected"] = self.detected[slots]
         repeated = self.repeated[slots, subject, object_]
         reverse = self.look[slots, object_, subject]
         numbers = records["repeats"]

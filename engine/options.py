@@ -59,6 +59,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "target_averaging": 0.999,
         "box_jitter": 0.06,
         "seen_twice": 0.05,
+        "misnamed": 0.3,  # learned from annotated boxes alone, an agent believes every name that a detector gives
         "weight_decay": 1e-4,
         "fusion_sizes": (512, 256),
         "batch_size": 256,

@@ -53,7 +53,8 @@ def state_dtype(graph: SemanticActionGraph, rules: Rules) -> np.dtype:
 def candidate_dtype() -> np.dtype:
     """What the Q of a candidate pair is made of. Fields as in `state_dtype`; object -1: the subject alone.
 
-    certainty: the detector's confidences in both, multiplied. repeats: the greatest sum of chances said of a pair that
+    certainty: the detector's confidences in both, multiplied. detected: 1 where the image's boxes are a detector's, 0
+    where it is certain of all of them. repeats: the greatest sum of chances said of a pair that
     this one repeats, and whether there is one; the same for the pair with subject and object exchanged.
     """
     return np.dtype(
@@ -68,6 +69,7 @@ def candidate_dtype() -> np.dtype:
             ("extent", "f4", (4,)),
             ("context", "f4", (CONTEXT,)),
             ("certainty", "f4"),
+            ("detected", "f4"),
             ("repeats", "f4", (REPEATS,)),
         ]
     )
@@ -83,7 +85,7 @@ def best_first_dtype(graph: SemanticActionGraph, rules: Rules) -> np.dtype:
     left_out = ("entities", "instances", "entities_right")
     fields = [(name, base.fields[name][0]) for name in base.names if name not in left_out]
     memory = ("memory", "u1", (REMEMBERED, len(graph.predicates)))
-    return np.dtype([*fields, ("certainty", "f4"), ("repeats", "f4", (REPEATS,)), memory])
+    return np.dtype([*fields, ("certainty", "f4"), ("detected", "f4"), ("repeats", "f4", (REPEATS,)), memory])
 
 
 def bits_of(mask: np.ndarray, words: np.ndarray, count: int) -> np.ndarray:

@@ -7,27 +7,40 @@ import numpy as np
 from scenes.scene import Instances, Scene, SceneSet, make_scene
 
 SHAKE = 0.1  # corners of a second box move at least by this share of its sides: as two detections of one thing differ
+DETECTED = 1 / 3  # share of the walks over an image that see a detector's boxes, misnamed ones among them
+ASTRAY, FAR = 0.3, 0.5  # share of the misnamed boxes that lie far off, and how far their corners move
+RIGHT, WRONG = (4, 2), (2, 3)  # confidences: beta distributions between one half and one
+RARER = 0.75  # a wrong name is as likely as it is frequent, to this power: frequent ones are not all there is
 
 
 class SimulatedScenes(SceneSet):
-    """The scenes of a split with boxes as a detector's are: a little off, and some objects boxed twice.
+    """The scenes of a split with boxes as a detector's are.
 
-    Nothing in the annotations says what an agent has to know of detections: that a second box on a thing says nothing
-    new. Scenes differ from epoch to epoch and depend on nothing but the seed, the epoch and the image. Not for pixels:
-    features are those of the annotated boxes.
+    They are a little off, and some objects are boxed twice. In a third of the walks some objects are missed as well,
+    and some boxes have a wrong name. Nothing in the annotations says what an agent has to know of detections: that a
+    second box on a thing says nothing new, and that things are not always what they are called. Scenes differ from
+    epoch to epoch and depend on nothing but the seed, the epoch and the image. Not for pixels: features are those of
+    the annotated boxes.
     """
 
-    def __init__(self, scenes: SceneSet, jitter: float, twice: float, seed: int) -> None:
-        """jitter: corners move by this share of the boxes' sides (standard deviation); twice: share boxed twice."""
+    def __init__(self, scenes: SceneSet, jitter: float, twice: float, misnamed: float, seed: int) -> None:
+        """jitter: corners move by this share of the boxes' sides (standard deviation); twice: share boxed twice.
+
+        misnamed: share that is boxed again under a wrong name, in the walks that see a detector's boxes.
+        """
         self.__dict__.update(vars(scenes))
-        self.jitter, self.twice, self.seed = jitter, twice, seed
+        self.jitter, self.twice, self.misnamed, self.seed = jitter, twice, misnamed, seed
+        often = self.graph.entity_counts() ** RARER
+        self.names = often / max(often.sum(), 1)
 
     def most_boxes(self, index: int) -> int:
-        return 2 * super().most_boxes(index)
+        return 4 * super().most_boxes(index)
 
     def __getitem__(self, index: int) -> Scene:
         rng = np.random.default_rng([self.seed, self.epoch, index])
         instances = simulated(self.instances(index), rng, self.jitter, self.twice)
+        if self.misnamed and rng.random() < DETECTED:
+            instances = detected(instances, rng, self.misnamed, self.names)
         return make_scene(self.records[index], instances, self.graph, self.options)
 
 
@@ -35,9 +48,30 @@ def simulated(instances: Instances, rng: np.random.Generator, jitter: float, twi
     """Instances with corners moved, and a second, more shaken box on a share `twice` of them, after the others."""
     count = len(instances.boxes)
     rows = np.concatenate([np.arange(count), np.flatnonzero(rng.random(count) < twice)])
-    boxes = instances.boxes[rows]
+    amount = np.where(np.arange(len(rows)) < count, jitter, max(jitter, SHAKE))
+    boxes = shaken(instances.boxes[rows], rng, amount)
+    return Instances(boxes, instances.candidates[rows], instances.candidate_scores[rows])
+
+
+def detected(instances: Instances, rng: np.random.Generator, misnamed: float, names: np.ndarray) -> Instances:
+    """Instances of which half a share `misnamed` is missed, and a share is boxed again under a wrong name.
+
+    names: (C,) how likely each category is such a name. The wrong ones come last. Each instance has one category, and a
+    confidence: the right ones have higher ones, as a rule.
+    """
+    count = len(instances.boxes)
+    again, seen = np.flatnonzero(rng.random(count) < misnamed), np.flatnonzero(rng.random(count) >= misnamed / 2)
+    amount = np.where(rng.random(len(again)) < ASTRAY, FAR, SHAKE)
+    boxes = np.concatenate([instances.boxes[seen], shaken(instances.boxes[again], rng, amount)])
+    wrong = rng.choice(len(names), size=(len(again), 1), p=names) if len(again) else np.zeros((0, 1))
+    candidates = np.concatenate([instances.candidates[seen, :1], wrong.astype(np.int32)])
+    confidences = np.concatenate([rng.beta(*RIGHT, size=(len(seen), 1)), rng.beta(*WRONG, size=(len(again), 1))])
+    return Instances(boxes, candidates, (0.5 + 0.5 * confidences).astype(np.float32))
+
+
+def shaken(boxes: np.ndarray, rng: np.random.Generator, amount: np.ndarray) -> np.ndarray:
+    """Boxes (n, 4) with corners moved by the share `amount` (n,) of their sides (standard deviation)."""
     sides = np.concatenate([boxes[:, 2:] - boxes[:, :2] + 1] * 2, axis=1)
-    amount = np.where(np.arange(len(rows)) < count, jitter, max(jitter, SHAKE))[:, None]
-    boxes = boxes + amount * sides * rng.standard_normal(boxes.shape)
+    boxes = boxes + amount[:, None] * sides * rng.standard_normal(boxes.shape)
     boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2])
-    return Instances(boxes.astype(np.float32), instances.candidates[rows], instances.candidate_scores[rows])
+    return boxes.astype(np.float32)

@@ -203,7 +203,7 @@ def test_mirrored_pairs_lie_left_for_right_and_swap_their_words():
 
 def test_a_batch_is_whole_images_and_a_second_box_has_its_objects_labels():
     """Of each pass other boxes; a label where both boxes overlap those of an annotated pair."""
-    scenes = SimulatedScenes(street(), jitter=0.0, twice=1.0, seed=0)
+    scenes = SimulatedScenes(street(), jitter=0.0, twice=1.0, misnamed=0.0, seed=0)
     drawn = [part for part, _ in zip(batches(scenes, 20, np.random.default_rng(0)), range(4), strict=False)]
     for pairs, right in drawn:
         assert len(pairs) == 6 * 5  # three objects, each with a second box

@@ -3,14 +3,17 @@
 import numpy as np
 from small_world import image, make_graph, scene_set
 
-from scenes.simulated import SimulatedScenes, simulated
+from scenes.simulated import DETECTED, SimulatedScenes, detected, simulated
 
 GRAPH = make_graph(["person", "bicycle"], [], ["riding"], [], [("person", "riding", "bicycle", 1)])
 RECORD = image([("person", (100, 100, 80, 200)), ("bicycle", (150, 200, 120, 120))], [(0, "riding", 1)])
 
 
-def scenes_of(jitter=0.0, twice=1.0, seed=0):
-    return SimulatedScenes(scene_set(GRAPH, [RECORD] * 3, neighbour_factor=100), jitter, twice, seed)
+NAMES = np.array([0.25, 0.75])
+
+
+def scenes_of(jitter=0.0, twice=1.0, seed=0, misnamed=0.0, images=3):
+    return SimulatedScenes(scene_set(GRAPH, [RECORD] * images, neighbour_factor=100), jitter, twice, misnamed, seed)
 
 
 def test_every_object_is_boxed_twice_where_all_are():
@@ -56,3 +59,41 @@ def test_scenes_differ_by_epoch_image_and_seed_and_by_nothing_else():
     assert (first[0].boxes != boxes).any()
     assert first.graph is GRAPH
     assert len(first) == 3
+
+
+def test_a_detector_misses_some_objects_and_misnames_others():
+    instances = scene_set(GRAPH, [RECORD]).instances(0)
+    rng = np.random.default_rng(0)
+    found = [detected(instances, rng, 0.4, NAMES) for _ in range(4000)]
+    right = [(part.boxes[:, None] == instances.boxes).all(axis=2).any(axis=1) for part in found]
+    wrong = ~np.concatenate(right)
+    assert abs((~wrong).sum() / 8000 - 0.8) < 0.02  # half of the share is missed
+    assert abs(wrong.sum() / 8000 - 0.4) < 0.02
+    names = np.concatenate([part.candidates[:, 0] for part in found])[wrong]
+    assert abs(np.mean(names == 1) - 0.75) < 0.03
+
+
+def test_a_detector_is_less_sure_of_wrong_names():
+    instances = scene_set(GRAPH, [RECORD]).instances(0)
+    rng = np.random.default_rng(0)
+    found = [detected(instances, rng, 1.0, NAMES) for _ in range(2000)]
+    scores = np.concatenate([part.candidate_scores[:, 0] for part in found])
+    wrong = np.concatenate(
+        [np.arange(len(part.boxes)) >= len(part.boxes) - 2 for part in found]
+    )  # the two that come last
+    assert ((scores >= 0.5) & (scores <= 1)).all()
+    assert scores[~wrong].mean() > scores[wrong].mean() + 0.1
+
+
+def test_a_third_of_the_walks_see_a_detectors_boxes():
+    scenes = scenes_of(twice=0.0, misnamed=0.3, images=900)
+    certain = np.mean([(scene.candidate_scores == 1).all() for scene in scenes])
+    assert abs(certain - (1 - DETECTED)) < 0.05
+    assert all((scene.candidate_scores == 1).all() for scene in scenes_of(twice=0.0, images=50))
+
+
+def test_wrong_names_are_as_likely_as_they_are_frequent():
+    """person takes part in one phrase, bicycle in one, wheel in none: never a wrong name."""
+    graph = make_graph(["person", "bicycle", "wheel"], [], ["riding"], [], [("person", "riding", "bicycle", 5)])
+    scenes = SimulatedScenes(scene_set(graph, [RECORD]), 0.0, 0.0, 1.0, 0)
+    assert scenes.names.tolist() == [0.5, 0.5, 0.0]
