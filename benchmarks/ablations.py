@@ -20,6 +20,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.tables import MEASURES  # noqa: E402
 from files.io import atomic_write, read_json, reports_input_errors, write_json  # noqa: E402
 
 BREADTH_FIRST = ["--frontier", "breadth_first", "--no-use_memory", "--maximum_objects_per_subject", "500"]
@@ -56,6 +57,7 @@ ROWS: dict[str, list[str]] = {
     "annotated pairs not preferred in replay": ["--replay_preference", "1"],
     "no jitter of boxes": ["--box_jitter", "0"],
     "nothing seen twice": ["--seen_twice", "0"],
+    "nothing misnamed": ["--misnamed", "0"],
     "no averaged target": ["--target_averaging", "0"],
     "RMSProp": ["--optimizer", "rmsprop", "--weight_decay", "0"],
     "learning rate as in the paper": ["--learning_rate", "0.0007", "--no-learning_rate_decay"],
@@ -76,14 +78,17 @@ def run(folder: Path, flags: Sequence[str], seed: int) -> dict:
     return read_json(folder / "results.json")
 
 
-def table(results: dict[str, list[dict]]) -> str:
-    """Markdown: R@50 / R@100 of every task, mean over seeds and the largest distance from it."""
+def table(results: dict[str, list[dict]], measure: str = "recall") -> str:
+    """Markdown: a measure at 50 / 100 of every task, mean over seeds and the largest distance from it."""
     tasks = [task for task in TASKS if any(run.get(task, {}).get("total") for runs in results.values() for run in runs)]
-    lines = ["| | " + " | ".join(task.replace("_", " ") for task in tasks) + " |", "| --- " * (len(tasks) + 1) + "|"]
+    lines = [
+        f"| {measure.replace('_', ' ')} | " + " | ".join(task.replace("_", " ") for task in tasks) + " |",
+        "| --- " * (len(tasks) + 1) + "|",
+    ]
     for name, runs in results.items():
         cells = []
         for task in tasks:
-            recalls = np.array([[run[task]["recall"][n] for n in ("50", "100")] for run in runs])
+            recalls = np.array([[run[task][measure][n] for n in ("50", "100")] for run in runs])
             spread = f" ± {np.abs(recalls - recalls.mean(axis=0)).max():.1f}" if len(runs) > 1 else ""
             cells.append(" / ".join(f"{value:.1f}" for value in recalls.mean(axis=0)) + spread)
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -106,12 +111,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in arguments.rows:
         folder = output / name.replace(" ", "_").replace(",", "").replace("'", "")
         results[name] = [run(folder / str(seed), [*argv[split + 1 :], *ROWS[name]], seed) for seed in arguments.seeds]
-        text = table(results)
+        text = "\n\n".join(table(results, measure) for measure in MEASURES)
         with atomic_write(output / "ablations.md", "w") as file:
             file.write(text + "\n")
         write_json(output / "ablations.json", results, indent=1)
         print(text, flush=True)
-    print(f"Recall, per cent; the table is in {output / 'ablations.md'}.")
+    print(f"Per cent; the table is in {output / 'ablations.md'}.")
     return 0
 
 
