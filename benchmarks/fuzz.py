@@ -36,6 +36,7 @@ from tqdm import tqdm
 
 from files.io import reports_input_errors, text_table
 
+SHOWN = 1500  # characters of a fault's details
 Note = Callable[[str, int, str], None]  # how a case ended, its seed, details
 
 
@@ -133,7 +134,8 @@ def main(argv: list[str] | None = None) -> int:
             counts[name][kind] += 1
             bar.update()
             if kind in FAULTS:
-                faults.append(f"{name}, seed {seed}: {kind} {detail}"[:1500])
+                shown = detail if len(detail) <= SHOWN else "…" + detail[-SHOWN:]  # a traceback's cause is at its end
+                faults.append(f"{name}, seed {seed}: {kind} {shown}")
                 print(faults[-1], file=sys.stderr, flush=True)
 
         if each_command and commands:

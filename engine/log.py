@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from tqdm import tqdm
 
 from engine import distributed as ranks
 from engine.loop import TrainingLoop
+from files.checkpoints import count_of
 from files.io import atomic_write
 from learning_curve import draw_learning_curves
 
@@ -41,9 +43,11 @@ class TrainingLog:
     def take_up(self, rows: list[dict[str, Any]], epochs: int) -> None:
         """Go on from the rows of `epochs` epochs. Raises ValueError when they are not."""
         for number, row in enumerate(rows, 1):
-            numbers = [row["transitions"], row["seconds"], *(value for value in row.values() if value is not None)]
-            if row["epoch"] != number or not all(isinstance(value, int | float) for value in numbers):
+            numbers = [row["seconds"], *(value for value in row.values() if value is not None)]
+            fair = all(isinstance(value, int | float) and math.isfinite(value) for value in numbers)
+            if row["epoch"] != number or not fair:
                 raise ValueError(f"row {number} of the log is not an epoch's")
+            count_of(row["transitions"])
         if len(rows) != epochs:
             raise ValueError(f"the log has {len(rows)} epochs, the run {epochs}")
         self.rows = rows

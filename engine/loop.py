@@ -18,6 +18,7 @@ from engine.best_first import BestFirstEnvironment
 from engine.options import MOST_SLOTS
 from engine.walk import most_steps, queues_of
 from environment import action_widths
+from files.checkpoints import count_of
 from files.io import InputError
 from q_learning import Learner, jittered, mirror_partners, mirrored, set_mode
 from replay_memory import ReplayMemory
@@ -228,20 +229,19 @@ class TrainingLoop:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Raises ValueError when something in it cannot be of this run."""
-        counts = [state[name] for name in ("steps", "updates", "epoch", "num_images")]
+        transitions, updates, seconds, *means = state["sums"]
+        counts = [count_of(state[name]) for name in ("steps", "updates", "epoch", "num_images")]
         credit = state["credit"]
-        if any(type(count) is not int or not 0 <= count < 2**62 for count in counts):
-            raise ValueError("a count is not a whole number")
         if not isinstance(credit, int | float) or not 0 <= credit < self.learner.options.batch_size:
             raise ValueError(f"its credit is {credit!r}")
         self.steps, self.learner.updates, self.epoch, self.num_images = counts
         self.credit = credit
-        transitions, updates, seconds, *means = state["sums"]
-        reward, losses = (np.array(part, dtype=float) for part in means)
-        if reward.shape != (3,) or losses.shape != (3,) or not np.isfinite([transitions, updates, seconds]).all():
+        reward, losses = np.array(means[0], dtype=float), torch.tensor(means[1], dtype=torch.float32)
+        fair = reward.shape == tuple(losses.shape) == (3,) and np.isfinite([seconds, *reward, *losses.tolist()]).all()
+        if len(means) != 2 or not fair:
             raise ValueError("the sums of the epoch are not numbers")
         self.sums = EpochSums(
-            transitions, updates, seconds, reward, torch.tensor(means[1], device=self.learner.agent.device)
+            count_of(transitions), count_of(updates), float(seconds), reward, losses.to(self.learner.agent.device)
         )
         self.env.scenes.epoch = self.epoch
         self.env.load_state_dict(state["env"])

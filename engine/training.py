@@ -19,7 +19,7 @@ from engine.parts import AGENT, Parts, check_description, description, make_agen
 from engine.proposals import detections_of_split
 from engine.results import graphs, score
 from engine.walk import Findings, merge, walk_over
-from files.checkpoints import load_checkpoint, load_parameters, save_checkpoint
+from files.checkpoints import load_checkpoint, load_optimizer, load_parameters, save_checkpoint
 from files.detections import DetectionsFile
 from files.io import InputError, clear_load_errors, file_digest
 from files.one_set import check_one_run
@@ -152,10 +152,12 @@ class TrainingRun:
         with clear_load_errors(path, "start again without --resume"):
             load_parameters(self.learner.agent.network, saved["network"], path)
             load_parameters(self.learner.target_network, saved["target"], path)
-            self.learner.optimizer.load_state_dict(saved["optimizer"])
+            load_optimizer(self.learner.optimizer, saved["optimizer"])
             self.loop.load_state_dict(saved["loops"][ranks.rank()])
             self.log.take_up(saved["rows"], self.loop.epoch)
             self.best, self.within_epoch = saved["best"], saved["within_epoch"]
+            if not -1 <= self.best <= 100:  # nor NaN, which no recall is greater than
+                raise ValueError(f"its best recall is {self.best}")
         if ranks.rank() == 0:
             done, wanted = self.loop.epoch, self.parts.arguments.num_epochs
             if done >= wanted:

@@ -24,7 +24,7 @@ from faster_rcnn.average_precision import mean_average_precision
 from faster_rcnn.candidates import is_too_thin
 from faster_rcnn.detect import default_device, to_device
 from faster_rcnn.weights import load_backbone
-from files.checkpoints import load_parameters, read_tensors, write_tensors
+from files.checkpoints import count_of, load_optimizer, load_parameters, read_tensors, write_tensors
 from files.images import find_image, load_image
 from files.io import InputError, check_writable, clear_load_errors, file_digest, reports_input_errors
 from files.locks import file_lock
@@ -220,9 +220,14 @@ def load_checkpoint(path: Path, settings: dict, detector: Detector, optimizer, s
                 f"{path}: was made with another {', '.join(differs)}; give the same, or leave --resume out"
             )
         load_parameters(detector, checkpoint["detector"], path, cure)
-        optimizer.load_state_dict(checkpoint["optimizer"])
-        schedule.load_state_dict(checkpoint["schedule"])
-        return checkpoint["epoch"], checkpoint["best"]
+        load_optimizer(optimizer, checkpoint["optimizer"])
+        step = count_of(checkpoint["schedule"]["last_epoch"])
+        schedule.last_epoch = step
+        for group, rate, factor in zip(optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
+            group["lr"] = rate * factor(step)
+        if not -1 <= checkpoint["best"] <= 1:  # nor NaN, which no mAP is greater than
+            raise ValueError(f"its best mAP is {checkpoint['best']}")
+        return count_of(checkpoint["epoch"]), checkpoint["best"]
 
 
 def train(

@@ -291,11 +291,11 @@ def check_parameters(path: str | Path, wanted: Mapping[str, Sequence[int]], foun
 
 
 def check_numbers(path: str | Path, tensors: Mapping[str, Tensor], cure: str = "give another file") -> None:
-    """Raise InputError for the first tensor with NaN or infinity, or of complex numbers."""
+    """Raise InputError for the first tensor that is complex, or has NaN, infinity or what is too large for float32."""
     for name, tensor in tensors.items():
         if tensor.is_complex():
             raise InputError(f"{path}: {name} holds complex numbers; {cure}")
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all():
             raise InputError(f"{path}: {name} holds NaN or infinity: the training that wrote it diverged; {cure}")
 
 
@@ -313,3 +313,39 @@ def load_parameters(module: nn.Module, tensors: Any, path: str | Path, cure: str
     check_parameters(path, *shapes)
     check_numbers(path, tensors, cure)
     module.load_state_dict(tensors)
+
+
+MOST = torch.finfo(torch.float32).max
+AVERAGES = {  # what optimizers keep of a parameter: the least and the greatest number
+    "step": (1, MOST), "exp_avg": (-MOST, MOST), "exp_avg_sq": (0, MOST), "momentum_buffer": (-MOST, MOST),
+}  # fmt: skip
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Put the averages of the state_dict `saved` into an Adam or SGD. Its rates stay what they are.
+
+    Raises ValueError for averages that its parameters cannot have: PyTorch finds out in the next step, or not at all.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    kept = ["momentum_buffer"] if isinstance(optimizer, torch.optim.SGD) else ["step", "exp_avg", "exp_avg_sq"]
+    state = {}
+    for place, averages in saved["state"].items():
+        if type(place) is not int or not 0 <= place < len(parameters) or averages.keys() != set(kept):
+            raise ValueError(f"the optimizer has something else than averages of its {len(parameters)} parameters")
+        for name, average in averages.items():
+            shape = () if name == "step" else tuple(parameters[place].shape)
+            if tuple(average.shape) != shape or average.dtype != torch.float32:
+                raise ValueError(f"{name} of the optimizer is {average.dtype} of shape {tuple(average.shape)}")
+            low, high = AVERAGES[name]
+            if not ((average >= low) & (average <= high)).all():  # NaN is neither
+                raise ValueError(f"{name} of the optimizer has a number that is not from {low:g} to {high:g}")
+        # of a file, several may share their numbers, and kernels expect them in a row
+        state[place] = {name: torch.clone(averages[name], memory_format=torch.contiguous_format) for name in kept}
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def count_of(value: Any, most: int = 2**48) -> int:
+    """`value`, a count in a checkpoint. Raises ValueError when it is none."""
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError(f"{value!r:.50} is not a count")
+    return value

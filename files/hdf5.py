@@ -8,6 +8,7 @@ Nothing that lies in other files is read.
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import zlib
 from pathlib import Path
@@ -29,6 +30,7 @@ SMALL_HDF5 = 2**26  # bytes that are never too many
 TEXT_AT_ONCE = 2**28  # bytes that names read together may have, were each as long as the file
 FAR_LARGER = "is far larger than the file"
 FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, h5z.FILTER_LZF}
+COLLECTION = b"GCOL\x01"  # how a collection of texts begins
 CHECKSUM = 4  # bytes that fletcher32 adds to a piece
 
 
@@ -36,9 +38,47 @@ def open_hdf5(path: str | Path, cure: str = "make it again") -> h5py.File:
     """Open an HDF5 file to read. Raises InputError when it is missing, damaged, or something else."""
     check_is_file(path, cure)
     try:
-        return h5py.File(path, "r")
+        file = h5py.File(path, "r")
+        endless = _has_endless_text(path, file.id.get_create_plist().get_sizes()[1])
     except Exception:  # OSError nearly always; a damaged file can raise almost anything
         raise InputError(f"{path}: is not an HDF5 file, or is cut off; {cure}") from None
+    if endless:
+        file.close()
+        raise InputError(f"{path}: is damaged, HDF5 would read its text without end; {cure}")
+    return file
+
+
+def _has_endless_text(path: str | Path, lengths: int) -> bool:
+    """Whether a collection of texts in the file has no end. lengths: how many bytes the file takes to write a length.
+
+    HDF5 walks over a whole collection by the lengths in it, and goes on for ever where one is 0 or, as its sum turns
+    over at 2**64, leads back. No text is read here. A file whose collections overlap is called endless too.
+    """
+    header = _by_eights(8 + lengths)  # of a collection, and of each text in it
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+
+        def length(place: int) -> int:
+            return int.from_bytes(data[place + 8 : place + 8 + lengths], "little")
+
+        start, total = data.find(COLLECTION), 0
+        while start >= 0:
+            place, end = start + header, start + length(start)
+            if end <= len(data):
+                total += end - start
+                if total > 2 * len(data):
+                    return True
+                while place + header <= end:
+                    free = data[place : place + 2] == b"\0\0"  # what is free is one piece, with its header
+                    step = length(place) if free else header + _by_eights(length(place))
+                    if not 0 < step < 2**63:
+                        return True
+                    place += step
+            start = data.find(COLLECTION, start + 1)
+    return False
+
+
+def _by_eights(size: int) -> int:
+    return (size + 7) // 8 * 8
 
 
 def hdf5_dataset(

@@ -116,12 +116,17 @@ def check_is_file(path: str | Path, cure: str = "check the path") -> None:
         pass
 
 
+WRONG_CONTENT = (
+    LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError, AssertionError, OSError,
+)  # fmt: skip
+
+
 @contextlib.contextmanager
 def clear_load_errors(path: str | Path, cure: str) -> Iterator[None]:
     """What a file of the right format but with wrong content makes the block raise becomes one InputError."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError, OSError) as error:
+    except WRONG_CONTENT as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise InputError(f"{path}: does not hold what it should ({reason}); {cure}") from None
 

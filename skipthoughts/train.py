@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from files.checkpoints import load_parameters, read_tensors, write_tensors
+from files.checkpoints import count_of, load_optimizer, load_parameters, read_tensors, write_tensors
 from files.io import InputError, clear_load_errors, first_line, reports_input_errors
 from files.locks import folder_lock
 from skipthoughts import weights
@@ -65,8 +65,8 @@ def train(
         state = _read_checkpoint(checkpoint, identity)
         with clear_load_errors(checkpoint, "train without --resume"):
             load_parameters(model, state["model"], checkpoint)
-            optimizer.load_state_dict(state["optimizer"])
-            first_epoch, first_batch = int(state["epoch"]), int(state["batch"])
+            load_optimizer(optimizer, state["optimizer"])
+            first_epoch, first_batch = count_of(state["epoch"]), count_of(state["batch"])
 
     def save(epoch: int, batch: int) -> None:
         state = {"identity": identity, "epoch": epoch, "batch": batch}

@@ -8,6 +8,7 @@ import torch
 from small_world import Walker, image, make_agent, make_graph, say_always, scene_set, street_graph
 
 from action_sets import ActionSets
+from files.checkpoints import load_optimizer
 from q_learning import Learner, LearningOptions, epsilon_at, jittered, make_optimizer, max_allowed
 from replay_memory import transition_dtype
 from vrl_model import QValues
@@ -365,7 +366,7 @@ def test_rmsprop_is_adam_that_averages_no_gradient_and_keeps_no_average():
     for step in range(6):
         if step == 3:
             saved, ours = ours.state_dict(), make_optimizer(weights[1:], options)
-            ours.load_state_dict(copy.deepcopy(saved))
+            load_optimizer(ours, saved)
         for weight, optimizer in zip(weights, (plain, ours), strict=True):
             weight.grad = torch.sin(weight.detach() * (step + 1))
             optimizer.step()

@@ -126,6 +126,25 @@ def another_image(saved):
     env["scene"][0] = (env["scene"][0] + 1) % 2
 
 
+def average(name, make):
+    """Changes what the optimizer keeps of its second parameter."""
+
+    def change(saved):
+        averages = saved["optimizer"]["state"][1]
+        averages[name] = make(averages[name])
+
+    return change
+
+
+def another_parameter(saved):
+    state = saved["optimizer"]["state"]
+    state[100] = state.pop(0)
+
+
+def without_an_average(saved):
+    del saved["optimizer"]["state"][0]["exp_avg"]
+
+
 def row(**values):
     def change(saved):
         saved["rows"] = [dict.fromkeys(("epoch", "transitions", "seconds"), 1) | values]
@@ -152,12 +171,26 @@ CHANGES = {
     "walk, position": (put("env", "position", 0), "position names"),
     "walk, queue": (put("env", "queue_lengths", -1), "queue_lengths names"),
     "walk, steps": (put("env", "num_steps", 10**6), "num_steps names"),
-    "loop, steps": (of_loop(steps=-1), "a count is not a whole number"),
-    "loop, updates": (of_loop(updates=2.5), "a count is not a whole number"),
+    "loop, steps": (of_loop(steps=-1), "-1 is not a count"),
+    "loop, updates": (of_loop(updates=2.5), "2.5 is not a count"),
     "loop, credit": (of_loop(credit=1e300), "its credit is 1e+300"),
     "loop, sums": (of_loop(sums=[0, 0, 0.0, [0.0], [0.0] * 3]), "the sums of the epoch"),
+    "loop, transitions": (of_loop(sums=[0.5, 0, 0.0, [0.0] * 3, [0.0] * 3]), "0.5 is not a count"),
+    "loop, enormous losses": (of_loop(sums=[0, 0, 0.0, [0.0] * 3, [1e300] * 3]), "the sums of the epoch"),
+    "loop, enormous reward": (of_loop(sums=[0, 0, 0.0, [10**400] * 3, [0.0] * 3]), "OverflowError"),
+    "optimizer, step": (average("step", lambda step: torch.ones(4, 21, dtype=torch.bool)), "step of the optimizer is"),
+    "optimizer, no step": (average("step", lambda step: -step), "step of the optimizer has"),
+    "optimizer, shape": (average("exp_avg", lambda gradient: gradient.flatten()), "exp_avg of the optimizer is"),
+    "optimizer, type": (average("exp_avg_sq", lambda squares: squares.double()), "exp_avg_sq of the optimizer is"),
+    "optimizer, NaN": (average("exp_avg", lambda gradient: gradient * np.nan), "exp_avg of the optimizer has"),
+    "optimizer, square": (average("exp_avg_sq", lambda squares: squares - 1), "exp_avg_sq of the optimizer has"),
+    "optimizer, another parameter": (another_parameter, "the optimizer has something else than averages of its"),
+    "optimizer, no average": (without_an_average, "the optimizer has something else than averages of its"),
+    "best": (lambda saved: saved.update(best=float("nan")), "its best recall is nan"),
     "log, none": (of_loop(epoch=1), "the log has 0 epochs, the run 1"),
     "log, words": (row(seconds="a"), "row 1 of the log is not an epoch's"),
+    "log, infinity": (row(reward=float("inf")), "row 1 of the log is not an epoch's"),
+    "log, transitions": (row(transitions=10**30), "is not a count"),
 }
 
 
@@ -183,3 +216,14 @@ def test_truth_values_that_are_none_are_refused(made, stopped, tmp_path, capsys)
 
     assert resumed(made, stopped, tmp_path, "breadth_first", change) == 2
     assert "was_subject has a truth value that is none" in capsys.readouterr().err
+
+
+def test_how_the_optimizer_steps_is_what_the_flags_say_whatever_the_checkpoint_says(made, stopped, tmp_path):
+    def change(saved):
+        for group in saved["optimizer"]["param_groups"]:
+            group |= {"lr": float("nan"), "betas": "ab", "amsgrad": True, "fused": False}
+
+    assert resumed(made, stopped, tmp_path, "best_first", change) == 0
+    optimizer = load_checkpoint(tmp_path / "run" / "last.pt")["optimizer"]
+    assert optimizer["param_groups"][0]["fused"]
+    assert optimizer["param_groups"][0]["lr"] > 0

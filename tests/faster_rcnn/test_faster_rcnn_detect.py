@@ -406,6 +406,18 @@ def test_train_resume_and_detect_from_the_command_line(world, tmp_path, monkeypa
     assert run_train(world, *common, *parts) == 130
     assert "with --resume continues" in capsys.readouterr().err
     monkeypatch.undo()
+    checkpoint = tmp_path / "parts.pt.checkpoint"
+    right = torch.load(checkpoint, weights_only=True)
+    for change in (
+        {"epoch": "1"},
+        {"best": torch.nan},
+        {"schedule": {"last_epoch": -1}},
+        {"optimizer": {"state": {0: {}}}},
+    ):
+        torch.save(right | change, checkpoint)
+        assert run_train(world, *common, *parts, "--resume") == 2
+        assert "parts.pt.checkpoint: does not hold what it should" in capsys.readouterr().err
+    torch.save(right, checkpoint)
     assert run_train(world, *common, *parts, "--resume") == 0
     states = [
         torch.load(tmp_path / f"{name}.pt.checkpoint", weights_only=True)["detector"] for name in ("whole", "parts")

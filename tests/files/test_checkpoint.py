@@ -225,6 +225,10 @@ def test_a_checkpoint_without_what_is_needed(tmp_path):
         (lambda state: state.update(more=torch.zeros(1)), "1 extra: more"),
         (lambda state: state.update(bias=torch.zeros(3)), r"1 misshapen: bias \(3, not 2\)"),
         (lambda state: state.update(bias=torch.tensor([1.0, torch.nan])), "bias holds NaN"),
+        (
+            lambda state: state.update(bias=torch.tensor([1.0, 1e300], dtype=torch.float64)),
+            "bias holds NaN or infinity",
+        ),
         (lambda state: state.update(bias=torch.zeros(2, dtype=torch.complex64)), "bias holds complex numbers"),
         (lambda state: state.update(bias=2), "'bias', which is not a name with a tensor"),
         (lambda state: state.update({3: torch.zeros(2)}), "has 3, which is not a name with a tensor"),

@@ -1,5 +1,7 @@
 """HDF5 of strangers: what is fair comes back, what announces, unpacks to or refers to too much is one line, at once."""
 
+import struct
+import time
 import zlib
 
 import h5py
@@ -177,6 +179,32 @@ def test_a_damaged_piece_is_one_line(tmp_path):
     path.write_bytes(data)
     with open_hdf5(path) as file, pytest.raises(InputError, match="the dataset 'x' is damaged"):
         read_hdf5(file, "x", path, "i")
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_text_whose_lengths_lead_nowhere_is_refused_before_hdf5_walks_along_them_for_ever(tmp_path, number):
+    """A free piece of no length; a text so long that place + length is the place again, in 64 bits."""
+    path = hdf5(tmp_path / "x.h5", x=lambda file, name: file.create_dataset(name, data=["a", "b"]))
+    data = path.read_bytes()
+    first = data.index(b"GCOL\x01") + 16
+    second = first + 24
+    assert [data[first], data[second]] == [1, 2]
+    header = struct.pack("<HHIQ", number, 1, 0, 2**64 - 16 if number else 0)
+    path.write_bytes(data[:second] + header + data[second + 16 :])
+    with pytest.raises(InputError, match=r"x\.h5: is damaged, HDF5 would read its text without end; get it"):
+        open_hdf5(path, "get it again")
+
+
+def test_collections_of_text_within_one_another_are_not_walked_over_each(tmp_path):
+    path = hdf5(tmp_path / "x.h5", x=lambda file, name: file.create_dataset(name, data=[1]))
+    text = struct.pack("<HHIQ", 1, 1, 0, 2**20)
+    with open(path, "ab") as file:
+        file.write(b"".join(struct.pack("<4sIQ", b"GCOL", 1, 2**21) + text for _ in range(2**16)))
+        file.write(text * 2**16)
+    started = time.process_time()
+    with pytest.raises(InputError, match="is damaged"):
+        open_hdf5(path)
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"\x89HDF\r\n\x1a\n" + bytes(100)])

@@ -121,11 +121,17 @@ COMMANDS = {
     ),
     "learning_curve.py": Command("small/log.csv", "learning_curve.py FILE --output out/x.svg"),
     "faster_rcnn.train, train_data": Command("few/test.json", f"{DETECTOR} --train_data FILE"),
+    "faster_rcnn.train --resume": Command(
+        "few/e.pt.checkpoint", f"{DETECTOR} --num_epochs 2 --resume", place="out/d.pt.checkpoint"
+    ),
     "faster_rcnn.detect, weights": Command(
         "few/d.pt", "-m faster_rcnn.detect --weights FILE --images WORLD/few/1.jpg --output out/b.json --device cpu"
     ),
     "skipthoughts.train, text": Command("few/text.txt", f"{SKIP} --text FILE"),
     "skipthoughts.train, from_graphs": Command("few/train.json", f"{SKIP} --from_graphs FILE"),
+    "skipthoughts.train --resume": Command(
+        "skip/uni_checkpoint.pt", f"{SKIP} --text WORLD/few/text.txt --num_epochs 2 --resume", "out/uni_checkpoint.pt"
+    ),
     "skipthoughts.train, expand_with": Command("few/words.txt", f"{SKIP} --text WORLD/few/text.txt --expand_with FILE"),
 }  # fmt: skip
 
@@ -171,10 +177,13 @@ def prepare(made: World) -> Path:
         ],
         [word.replace("WORLD", str(folder)) for word in TRAIN.split()] + files,
         [*f"{SKIP} --text {few}/text.txt".split(), "--output", folder / "skip"],
+        [word.replace("WORLD", str(folder)) for word in f"{DETECTOR} --num_epochs 2 --output {few}/e.pt".split()],
     ):
         done = run_limited(words, folder, seconds=60)
         if done.status or done.fault:
             raise RuntimeError(f"{words}: {done}")
+    path = few / "e.pt.checkpoint"
+    torch.save(torch.load(path, weights_only=True) | {"epoch": 1}, path)  # there is something left to do
     return folder
 
 

@@ -291,6 +291,11 @@ def test_resuming_from_something_else_is_refused(tmp_path, world, capsys):
     assert train.main([*arguments, "--model", "uni", "--resume", "--learning_rate", "0.5"]) == 2
     assert "train without --resume" in capsys.readouterr().err
     checkpoint = tmp_path / "m" / "uni_checkpoint.pt"
+    right = torch.load(checkpoint, weights_only=True)
+    for change in ({"epoch": -1}, {"batch": 0.5}, {"optimizer": {"state": {0: {"step": torch.ones(3)}}}}):
+        torch.save(right | change, checkpoint)
+        assert train.main([*arguments, "--model", "uni", "--resume"]) == 2
+        assert "uni_checkpoint.pt: does not hold what it should" in capsys.readouterr().err
     checkpoint.write_bytes(checkpoint.read_bytes()[:2000])
     assert train.main([*arguments, "--model", "uni", "--resume"]) == 2
     assert "uni_checkpoint.pt: is not a checkpoint" in capsys.readouterr().err
