@@ -9,4 +9,6 @@ requirements=requirements-dev.txt
 ruff check .
 ruff format --check .
 export OMP_NUM_THREADS=1 # one thread for each of pytest's workers
-python -m pytest -n "${WORKERS:-2}" --dist worksteal "$@"
+# Three workers, as processes of tests wait for one another. A file stays with one of them, so that what its tests share
+# is made once; which files begin: tests/conftest.py.
+python -m pytest -n "${WORKERS:-3}" --dist loadfile --no-loadscope-reorder "$@"

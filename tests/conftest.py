@@ -12,9 +12,16 @@ def made(tmp_path_factory) -> World:
     return world(tmp_path_factory.getbasetemp())
 
 
+# The files that take longest, longest first: a worker that began one last would end alone.
+LONG = (
+    "test_resume.py", "test_attack.py", "test_kills.py", "test_fuzz.py", "test_two_processes.py", "test_baselines.py",
+)  # fmt: skip
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests in a browser are slow: it uses as much again as they do."""
+    """Long files first. Tests in a browser are slow: it uses as much again as they do."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)

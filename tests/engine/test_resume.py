@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import shlex
 import signal
 import subprocess
-import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import torch
+from limited import ROOT, Outcome, end, run_limited, said, start
 
 from create_graph import main as create_graph
 from data.make_sample import main as make_sample
 from files.checkpoints import load_checkpoint
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).resolve().parents[2]
+TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 FLAGS = shlex.split(
     "--train --preset paper --no-use_skip_thought --image_embedding_model_type none --use_box_geometry "
     "--category_vectors 8 --fusion_sizes 16 8 "
@@ -40,22 +42,16 @@ def command(world: Path, output: str, *more: str) -> list[str]:
     return [str(ROOT / "main.py"), *FLAGS, "--output_dir", str(world / output), *more]
 
 
-def run(world: Path, output: str, *more: str, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, *launcher, *command(world, output, *more)],
-        cwd=world,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+def run(world: Path, output: str, *more: str, launcher: tuple[str, ...] = ()) -> Outcome:
+    done = run_limited([*launcher, *command(world, output, *more)], world, seconds=80)
+    assert not done.status, done
+    return done
 
 
 @pytest.fixture(scope="module")
 def whole(world) -> dict:
     """A run that was never stopped."""
-    done = run(world, "whole")
-    assert done.returncode == 0, done.stderr
+    run(world, "whole")
     return load_checkpoint(world / "whole" / "last.pt")
 
 
@@ -70,20 +66,18 @@ def assert_same(world: Path, output: str, whole: dict) -> None:
     assert [[row[k] for k in keys] for row in whole["rows"]] == [[row[k] for k in keys] for row in other["rows"]]
 
 
-def start(world: Path, output: str, *more: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, *command(world, output, *more)],
-        cwd=world,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def ended(process: BaseProcess, world: Path) -> str:
+    """Wait until it has ended. Returns what it said."""
+    process.join(120)
+    late = process.is_alive()
+    end(process)
+    assert not late
+    return "".join(said(world))
 
 
-def wait_for_checkpoint(process: subprocess.Popen, path: Path, newer_than: float = 0.0) -> None:
+def wait_for_checkpoint(process: BaseProcess, path: Path, newer_than: float = 0.0) -> None:
     for _ in range(2400):
-        if process.poll() is not None or (path.exists() and path.stat().st_mtime > newer_than):
+        if not process.is_alive() or (path.exists() and path.stat().st_mtime > newer_than):
             return
         time.sleep(0.05)
     raise AssertionError("no checkpoint was written")
@@ -95,49 +89,39 @@ def test_killed_at_random_moments_the_run_ends_with_the_same_weights(world, whol
     killed = 0
     for attempt in range(3):
         before = path.stat().st_mtime if path.exists() else 0.0
-        process = start(world, "killed", *(["--resume"] if attempt else []))
+        process = start(command(world, "killed", *(["--resume"] if attempt else [])), world)
         wait_for_checkpoint(process, path, before)
         time.sleep(moments.random() * 0.15)
-        killed += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        killed += process.is_alive()
+        end(process)
         assert load_checkpoint(path)["format"], "what a kill leaves behind is whole"
     assert killed, "at least one kill came before the end"
-    done = run(world, "killed", "--resume")
-    assert done.returncode == 0, done.stderr
+    run(world, "killed", "--resume")
     assert_same(world, "killed", whole)
 
 
 def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(world, whole):
-    process = start(world, "stopped")
+    process = start(command(world, "stopped"), world)
     wait_for_checkpoint(process, world / "stopped" / "last.pt")
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode in (0, 130), said
-    if process.returncode == 130:
-        assert "--resume" in said
-    assert "Traceback" not in said
-    assert run(world, "stopped", "--resume").returncode == 0
+    os.kill(process.pid, signal.SIGINT)
+    text = ended(process, world)
+    assert process.exitcode in (0, 130), text
+    if process.exitcode == 130:
+        assert "--resume" in text
+    assert "Traceback" not in text
+    run(world, "stopped", "--resume")
     assert_same(world, "stopped", whole)
 
 
 def test_a_full_disk_leaves_the_previous_checkpoint(world, whole):
-    import resource
-
     output = world / "whole"
     before = (output / "last.pt").read_bytes()
-    done = subprocess.run(
-        [sys.executable, *command(world, "whole", "--resume", "--num_epochs", "4")],
-        cwd=world,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
-    )
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr
-    assert "last.pt" in done.stderr or "disk" in done.stderr
+    process = start(command(world, "whole", "--resume", "--num_epochs", "4"), world)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
+    text = ended(process, world)
+    assert process.exitcode == 2, text
+    assert "Traceback" not in text
+    assert "last.pt" in text or "disk" in text
     assert (output / "last.pt").read_bytes() == before
     assert not list(output.glob(".*.tmp")), "nothing half-written is left"
 
@@ -148,12 +132,8 @@ def test_two_processes_learn_what_one_learns(world, preset):
     without_dropout = ["--dropout", "0", "--checkpoint_minutes", "9", "--num_epochs", "1"]
     if preset == "best":  # with few images: at the end a rank has no states left
         without_dropout += shlex.split("--preset best --num_members 1 --batch_size 16")
-    one = run(world, "one", *without_dropout)
-    assert one.returncode == 0, one.stderr
-    two = run(
-        world, "two", *without_dropout, launcher=("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-    )
-    assert two.returncode == 0, two.stderr
+    run(world, "one", *without_dropout)
+    run(world, "two", *without_dropout, launcher=TWO)
     one, two = (load_checkpoint(world / name / "last.pt") for name in ("one", "two"))
     slots = [[len(loop["memory"]["added"]) for loop in saved["loops"]] for saved in (one, two)]
     if preset == "paper":
@@ -166,18 +146,10 @@ def test_two_processes_learn_what_one_learns(world, preset):
 
 
 def test_a_rank_that_dies_ends_the_job(world):
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-    process = subprocess.Popen(
-        [sys.executable, *launcher, *command(world, "dies", "--num_epochs", "2000")],
-        cwd=world,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = start([*TWO, *command(world, "dies", "--num_epochs", "2000")], world)
     wait_for_checkpoint(process, world / "dies" / "last.pt")
     ranks = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True)
     os.kill(int(ranks.stdout.split()[-1]), signal.SIGKILL)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode != 0
-    assert "FAILED" in said or "failed" in said
+    text = ended(process, world)
+    assert process.exitcode != 0
+    assert "FAILED" in text or "failed" in text

@@ -7,15 +7,16 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+from limited import ROOT, end, said
+from limited import start as start_words
 from tiny_run import World, copy_of_run
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).resolve().parents[2]
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 
 
@@ -29,19 +30,19 @@ def photos(made, tmp_path_factory) -> Path:
     return folder
 
 
-def command(made: World, output: Path, *flags: str | Path, launcher: tuple[str, ...] = ()) -> list[str]:
+def start(made: World, output: Path, *flags: str | Path, launcher: tuple[str, ...] = ()) -> BaseProcess:
     files = ["--graph", made.graph, "--detections", made.detections, "--output_dir", output, "--device", "cpu"]
-    return [sys.executable, *launcher, *map(str, (ROOT / "main.py", *files, "--num_workers", "1", *flags))]
+    words = [*launcher, ROOT / "main.py", *files, "--num_workers", "1", *flags]
+    return start_words([str(word) for word in words], output)
 
 
-def start(*arguments, **options) -> subprocess.Popen:
-    return subprocess.Popen(
-        command(*arguments, **options),
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def ended(job: BaseProcess, output: Path, seconds: float) -> str:
+    """Wait until it has ended. Returns what it said."""
+    job.join(seconds)
+    late = job.is_alive()
+    end(job)
+    assert not late
+    return "".join(said(output))
 
 
 def test_two_processes_predict_what_one_does(made, photos, tmp_path):
@@ -51,10 +52,10 @@ def test_two_processes_predict_what_one_does(made, photos, tmp_path):
         start(made, output["two"], "--predict", photos, launcher=TWO),
     ]
     for name, job in zip(output, jobs, strict=True):
-        said, _ = job.communicate(timeout=240)
-        assert job.returncode == 0, said
-        assert said.count("Scene graphs of 9 of 10 photos written") == 1, "each image once, said by one"
-        assert said.count("skipped: broken.jpg") == 1
+        text = ended(job, output[name], 240)
+        assert job.exitcode == 0, text
+        assert text.count("Scene graphs of 9 of 10 photos written") == 1, "each image once, said by one"
+        assert text.count("skipped: broken.jpg") == 1
         output[name] = {
             path.name: path.read_bytes()
             for path in (output[name] / "predictions").iterdir()
@@ -78,12 +79,12 @@ def test_a_process_that_dies_while_predicting_ends_the_job(made, photos, tmp_pat
     run = copy_of_run(made, tmp_path / "run")
     job = start(made, run, "--predict", many, "--detections", tmp_path / "boxes.json", launcher=TWO)
     for _ in range(1200):
-        if job.poll() is not None or list(run.glob("predictions/*.json")):
+        if not job.is_alive() or list(run.glob("predictions/*.json")):
             break
         time.sleep(0.05)
     ranks = subprocess.run(["ps", "-o", "pid=", "--ppid", str(job.pid)], capture_output=True, text=True)
     os.kill(int(ranks.stdout.split()[-1]), signal.SIGKILL)
-    said, _ = job.communicate(timeout=60)
-    assert job.returncode != 0
-    assert "SIGKILL" in said, "why it ended"
-    assert "images written" not in said
+    text = ended(job, run, 60)
+    assert job.exitcode != 0
+    assert "SIGKILL" in text, "why it ended"
+    assert "images written" not in text

@@ -14,6 +14,7 @@ import runpy
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
@@ -62,9 +63,19 @@ def _server() -> BaseContext:
 
 def start(words: list[str], folder: Path, root: Path = ROOT) -> BaseProcess:
     """Start SCRIPT ARGUMENT... (SCRIPT relative to the repository), or -m MODULE ARGUMENT..., in `folder`."""
-    child = _server().Process(target=_run, args=([str(word) for word in words], str(folder), str(root)))
+    return start_call(_run, [str(word) for word in words], str(folder), str(root))
+
+
+def start_call(function: Callable[..., object], *arguments: object) -> BaseProcess:
+    """Start a function of a module in a process of its own."""
+    child = _server().Process(target=_call, args=(function, arguments))
     child.start()
     return child
+
+
+def _call(function: Callable[..., object], arguments: tuple) -> None:
+    multiprocessing.set_start_method(None, force=True)  # what it starts itself begins as from a shell
+    function(*arguments)
 
 
 def end(child: BaseProcess) -> None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from limited import start_call
 from PIL import Image
 
 from files.images import load_image
@@ -22,8 +20,6 @@ from files.io import InputError
 from scenes import feature_cache
 from scenes.feature_cache import FeatureCache, Made, compute_features, report
 from scenes.features import ImageEmbedding, build_embedding
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -239,38 +235,28 @@ def test_memory_is_bounded(tmp_path: Path, embedding: ImageEmbedding) -> None:
     assert cache["5.png"] is cache["5.png"]  # in memory
 
 
-def run_script(script: str, *arguments: object, **options: object) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'scenes'}"}
-    environment["OMP_NUM_THREADS"] = str(torch.get_num_threads())  # sums in the same order
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **options)
+def compute_slowly(folder: Path) -> None:
+    """In a process of its own, which is killed."""
+    feature_cache._WRITE_BYTES = 1  # written image by image
+    forward = ImageEmbedding.forward
 
+    def slowly(self: ImageEmbedding, batch: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.02)
+        return forward(self, batch)
 
-SLOW = """
-import sys, time
-from pathlib import Path
-import test_feature_cache
-from scenes import feature_cache, features
-feature_cache._WRITE_BYTES = 1  # written image by image
-forward = features.ImageEmbedding.forward
-def slowly(self, batch):
-    time.sleep(0.02)
-    return forward(self, batch)
-features.ImageEmbedding.forward = slowly
-folder = Path(sys.argv[1])
-items = test_feature_cache.make_items(folder / "images", 24)
-feature_cache.compute_features(features.build_embedding("efficientnet_lite0"), items, folder / "cache", num_workers=2)
-"""
+    ImageEmbedding.forward = slowly
+    items = make_items(folder / "images", 24)
+    compute_features(build_embedding("efficientnet_lite0"), items, folder / "cache", num_workers=2)
 
 
 @pytest.mark.slow
 def test_killed_at_any_moment_and_continued(tmp_path: Path, embedding: ImageEmbedding) -> None:
     items = make_items(tmp_path / "images", 24)
-    process = run_script(SLOW, tmp_path, stdout=subprocess.DEVNULL)
-    while process.poll() is None and rows(tmp_path / "cache") < 5:
+    process = start_call(compute_slowly, tmp_path)
+    while process.is_alive() and rows(tmp_path / "cache") < 5:
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.kill()
+    process.join()
     kept = rows(tmp_path / "cache")
     assert 5 <= kept < 24
     continued = cached(embedding, items, tmp_path / "cache", num_workers=2)
@@ -281,19 +267,12 @@ def test_killed_at_any_moment_and_continued(tmp_path: Path, embedding: ImageEmbe
         np.testing.assert_array_equal(continued[name][1], whole[name][1])
 
 
-PART = """
-import sys
-from pathlib import Path
-from scenes.feature_cache import compute_features
-from scenes.features import build_embedding
-import test_feature_cache
-folder, number = Path(sys.argv[1]), int(sys.argv[2])
-items = test_feature_cache.load_items(folder)[number::2]
-made = compute_features(
-    build_embedding("efficientnet_lite0"), items, folder / "cache", num_workers=0, file_number=number
-)
-assert set(made.skipped) == ({"3.png"} if number == 1 else set()), made
-"""
+def compute_part(folder: Path, number: int) -> None:
+    """In a process of its own, beside the one that computes the other part."""
+    items = load_items(folder)[number::2]
+    embedding = build_embedding("efficientnet_lite0")
+    made = compute_features(embedding, items, folder / "cache", num_workers=0, file_number=number)
+    assert set(made.skipped) == ({"3.png"} if number == 1 else set()), made
 
 
 def load_items(folder: Path) -> list[feature_cache.Item]:
@@ -308,9 +287,10 @@ def test_two_processes_share_the_work(tmp_path: Path, embedding: ImageEmbedding)
     items = make_items(tmp_path / "images", 7)
     items[3][1].write_bytes(b"not an image")
     np.savez(tmp_path / "b.npz", *(boxes for _, _, boxes in items))
-    processes = [run_script(PART, tmp_path, number, stdout=subprocess.PIPE) for number in range(2)]
-    ends = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], ends
+    processes = [start_call(compute_part, tmp_path, number) for number in range(2)]
+    for process in processes:
+        process.join(300)
+    assert [process.exitcode for process in processes] == [0, 0]
     assert len(list((tmp_path / "cache").rglob("*.sqlite"))) == 2  # each wrote its part
     together = FeatureCache(embedding, items, tmp_path / "cache")
     alone = cached(embedding, items, tmp_path / "alone")

@@ -1,8 +1,6 @@
 """Training skip-thought vectors: corpora, the two decoders, resuming, files, vocabulary expansion."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from limited import run_limited
 
 from files.io import InputError
 from skipthoughts import load_encoder, train
 from skipthoughts.corpus import read_graphs, read_text
 from skipthoughts.skip_model import SkipModel
 from skipthoughts.vocabulary_expansion import expanded_dictionary, expanded_table, linear_map, read_word_vectors
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def write_text(path, paragraphs):
@@ -335,10 +332,9 @@ def test_bad_input_is_reported_in_one_line(tmp_path, monkeypatch, capsys, argume
 @pytest.mark.slow
 def test_the_command(tmp_path):
     text = write_text(tmp_path / "text.txt", [["the man rides.", "he wears a hat.", "the hat is red."]] * 4)
-    command = [sys.executable, "-m", "skipthoughts.train", "--text", text, "--output", tmp_path / "m", *SMALL]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "nats a word" in done.stdout
+    done = run_limited(["-m", "skipthoughts.train", "--text", text, "--output", tmp_path / "m", *SMALL], tmp_path)
+    assert done.status == 0, done
+    assert "nats a word" in done.out
     assert load_encoder(tmp_path / "m").encode(["the man wears a red hat."]).shape == (1, 32)
 
 
