@@ -221,11 +221,9 @@ class Trial:
         return killed, "; ".join([f"{key} differs" for key in sorted(wrong)] + [f"{name} is left" for name in left])
 
 
-def prepare(folder: Path) -> World:
-    """The small world, and skip-thoughts trained on its phrases."""
-    made = world(folder)
-    if not (made.folder / "skip").exists():
-        run_to_the_end([*skip_thoughts_of(made), "--output", str(made.folder / "skip")], folder)
+def prepare(made: World) -> World:
+    """Train skip-thoughts on the phrases of the small world, beside it."""
+    run_to_the_end([*skip_thoughts_of(made), "--output", str(made.folder / "skip")], made.folder)
     return made
 
 
@@ -240,7 +238,7 @@ def main() -> int:
     arguments = parser.parse_args()
     moments, end = random.Random(arguments.seed), time.monotonic() + 60 * arguments.minutes
     with tempfile.TemporaryDirectory() as scratch:
-        made = prepare(Path(scratch))
+        made = prepare(world(Path(scratch)))
         trials = {name: Trial(name, made, Path(scratch)) for name in arguments.kinds}
         counts = {name: {"kills": 0, "runs": 0, "equal": 0, "wrong": []} for name in trials}
         while time.monotonic() < end and sum(count["kills"] for count in counts.values()) < arguments.kills:

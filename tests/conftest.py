@@ -1,6 +1,8 @@
-"""What many tests share: a small world, made once for each test process."""
+"""What many tests share: a small world, made once."""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 from tiny_run import World, world
@@ -8,8 +10,9 @@ from tiny_run import World, world
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory) -> World:
-    """24 images, their graph and splits, an agent trained on them. Only read it: `copy_of_run` is for writing."""
-    return world(tmp_path_factory.getbasetemp())
+    """24 images, their graph and splits, an agent trained on them. Only read it, as others do: copies are to write."""
+    base = tmp_path_factory.getbasetemp()
+    return world(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
 
 
 # The files that take longest, longest first: a worker that began one last would end alone.

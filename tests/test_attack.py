@@ -22,7 +22,7 @@ import torch
 from limited import ROOT, run_limited
 from PIL import Image
 from real_data import BESIDE
-from tiny_run import SMALL, World
+from tiny_run import SMALL, World, copy_of_world
 
 from faster_rcnn import build_detector, save_detector
 
@@ -69,10 +69,10 @@ NAMES = sorted(path.name for path in BASE.iterdir() if path.is_dir() and command
 
 
 @pytest.fixture(scope="session")
-def world(made: World) -> World:
+def world(made: World, tmp_path_factory) -> World:
     """The small world, and beside its agent one without pixels (`small`) with its predictions."""
-    small = made.folder / "small"
-    files = made.files(small)
+    made = copy_of_world(made, tmp_path_factory.mktemp("attack") / "world")
+    files = made.files(made.folder / "small")
     for flags in (["--train", *files, *SMALL, "--num_epochs", "1"], ["--test", *files, "--device", "cpu"]):
         done = run_limited(["main.py", *flags], made.folder, seconds=60)
         assert done.status == 0, done

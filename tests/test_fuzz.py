@@ -10,6 +10,7 @@ import fuzz_commands
 import pytest
 from fuzz_formats import FORMATS
 from fuzzing import case
+from tiny_run import copy_of_world
 
 from files.io import InputError
 
@@ -68,8 +69,8 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path, name):
 
 
 @pytest.fixture(scope="module")
-def folder(made):
-    return fuzz_commands.prepare(made)
+def folder(made, tmp_path_factory):
+    return fuzz_commands.prepare(copy_of_world(made, tmp_path_factory.mktemp("fuzz") / "world"))
 
 
 @pytest.mark.slow

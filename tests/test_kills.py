@@ -9,14 +9,14 @@ import random
 from pathlib import Path
 
 import pytest
-from tiny_run import World
+from tiny_run import World, copy_of_world
 
 from benchmarks.kills import KINDS, Trial, prepare
 
 
 @pytest.fixture(scope="module")
 def ready(made: World, tmp_path_factory) -> World:
-    return prepare(tmp_path_factory.getbasetemp())
+    return prepare(copy_of_world(made, tmp_path_factory.mktemp("kills") / "world"))
 
 
 @pytest.mark.slow

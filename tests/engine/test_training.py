@@ -6,23 +6,22 @@ import csv
 import fcntl
 import os
 import pty
+import select
 import signal
 import struct
-import subprocess
 import sys
 import termios
 from pathlib import Path
 
 import numpy as np
 import pytest
+from limited import start_call
 from tiny_run import SMALL, World
 
 from engine.loop import slots_per_transition
 from files.checkpoints import load_checkpoint
 from learning_curve import draw_learning_curves
 from main import main
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def train(made: World, output: Path, *more: str) -> int:
@@ -58,22 +57,24 @@ def test_it_ends_with_what_was_made_and_where(made, tmp_path, capsys):
     assert [signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)] == handlers, "Ctrl-C is as before"
 
 
+def train_on_a_terminal(name: str, words: list[str]) -> None:
+    """In a process of its own: stderr is the terminal, stdout goes nowhere."""
+    sys.stdout, sys.stderr = open(os.devnull, "w"), open(name, "w", encoding="utf-8")  # noqa: SIM115
+    sys.exit(main(words))
+
+
 @pytest.mark.slow
 def test_a_bar_on_a_terminal(made, tmp_path):
     terminal, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))
-    command = [sys.executable, str(ROOT / "main.py"), "--train", *made.files(tmp_path), *SMALL, "--num_epochs", "3"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=end, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
-    os.close(end)
-    said = b""
-    while True:
-        try:
+    words = ["--train", *made.files(tmp_path), *SMALL, "--num_epochs", "3"]
+    process = start_call(train_on_a_terminal, os.ttyname(end), words)
+    said, ended = b"", False
+    while not ended:
+        ended = not process.is_alive()  # then what is left to read is the last
+        while select.select([terminal], [], [], 0.1)[0]:
             said += os.read(terminal, 10_000)
-        except OSError:  # the other end is closed
-            break
-    assert process.wait() == 0
+    assert process.exitcode == 0
     text = said.decode()
     assert "epoch 3/3" in text
     assert "validation" in text

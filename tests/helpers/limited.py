@@ -51,7 +51,9 @@ class Outcome:
 def _server() -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     doors = ["main", "create_graph", "evaluation", "learning_curve", "faster_rcnn.train"]
-    context.set_forkserver_preload([*doors, "engine.training", "engine.testing", "engine.prediction", "torch._dynamo"])
+    rooms = ["engine.training", "engine.testing", "engine.prediction"]
+    late = ["torch._dynamo", "matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"]
+    context.set_forkserver_preload([*doors, *rooms, *late])
     here = Path.cwd()
     os.chdir(ROOT)  # where it imports from
     try:

@@ -1,7 +1,8 @@
-"""A world of 24 images with everything that the scripts make of it, once for each test process."""
+"""A world of 24 images with everything that the scripts make of it, once for all test processes."""
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import json
 import random
@@ -41,8 +42,18 @@ class World:
 
 @functools.cache
 def world(base: Path) -> World:
-    """Make it in the folder `base` / tiny_run: make_sample.py, create_graph.py, main.py --train with pixels."""
-    made = World(base / "tiny_run")
+    """The world in the folder `base` / tiny_run. Whichever process asks first makes it, others wait."""
+    made, done = World(base / "tiny_run"), base / "tiny_run.done"
+    with (base / "tiny_run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            make(made)
+            done.touch()
+    return made
+
+
+def make(made: World) -> None:
+    """make_sample.py, create_graph.py, main.py --train with pixels."""
     assert data.make_sample.main(["--output", str(made.folder), "--num_images", "24"]) == 0
     raw = str(made.folder / "raw_data")
     assert not create_graph.main(["--annotations", raw, "--output", str(made.folder), "--min_occurances", "3"])
@@ -66,7 +77,12 @@ def world(base: Path) -> World:
     }
     made.detections.write_text(json.dumps(detections))
     assert main.main(["--train", *made.files(made.run), *PIXELS, "--num_epochs", "2"]) == 0
-    return made
+
+
+def copy_of_world(made: World, target: Path) -> World:
+    """All of it in a folder of its own, for tests that put more beside it."""
+    shutil.copytree(made.folder, target)
+    return World(target)
 
 
 def copy_of_run(made: World, target: Path) -> Path:
