@@ -209,8 +209,8 @@ def train(network: Members, encoder: Encoder, scenes: SceneSet, num_pairs: int, 
     partner = mirror_partners(scenes.graph.predicates)
     jitter = options.box_jitter
     if options.seen_twice and encoder.features is None:
-        share = jitter, options.seen_twice, options.misnamed
-        scenes, jitter = SimulatedScenes(scenes, *share, options.seed), 0.0
+        scenes = SimulatedScenes(scenes, jitter, options.seen_twice, options.misnamed, options.seed)
+        jitter = 0.0
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(
         parameters, lr=options.learning_rate, weight_decay=1e-4, betas=(0.9, 0.99), fused=True

@@ -54,11 +54,13 @@ class TrainingRun:
         check_one_run(arguments.graph, parts.graph.made_in, train, validation)
         self.scenes = open_scenes(parts, train, detections)
         learning = arguments.part(LearningOptions)
-        misnamed = arguments.misnamed if parts.model.knows_detected else 0.0
+        # a real detector's boxes have names that are wrong already
+        misnamed = arguments.misnamed if parts.model.knows_detected and detections is None else 0.0
         simulate = (arguments.seen_twice > 0 or misnamed > 0) and parts.embedding is None
         if simulate:
-            share = arguments.box_jitter, arguments.seen_twice, misnamed
-            self.scenes = SimulatedScenes(self.scenes, *share, arguments.seed)
+            self.scenes = SimulatedScenes(
+                self.scenes, arguments.box_jitter, arguments.seen_twice, misnamed, arguments.seed
+            )
         self.validation = open_scenes(parts, validation) if len(validation) else None
         if simulate:
             learning = replace(learning, box_jitter=0.0)

@@ -54,8 +54,8 @@ def candidate_dtype() -> np.dtype:
     """What the Q of a candidate pair is made of. Fields as in `state_dtype`; object -1: the subject alone.
 
     certainty: the detector's confidences in both, multiplied. detected: 1 where the image's boxes are a detector's, 0
-    where it is certain of all of them. repeats: the greatest sum of chances said of a pair that
-    this one repeats, and whether there is one; the same for the pair with subject and object exchanged.
+    where it is certain of all of them. repeats: the greatest sum of chances said of a pair that this one repeats, and
+    whether there is one; the same for the pair with subject and object exchanged.
     """
     return np.dtype(
         [

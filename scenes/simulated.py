@@ -31,7 +31,9 @@ class SimulatedScenes(SceneSet):
         self.__dict__.update(vars(scenes))
         self.jitter, self.twice, self.misnamed, self.seed = jitter, twice, misnamed, seed
         often = self.graph.entity_counts() ** RARER
-        self.names = often / max(often.sum(), 1)
+        if not often.any():  # no phrase is known: every name is as likely
+            often = np.ones(len(often))
+        self.names = often / often.sum()
 
     def most_boxes(self, index: int) -> int:
         return 4 * super().most_boxes(index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import json
 import os
 import pty
 import select
@@ -15,10 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from limited import start_call
 from tiny_run import SMALL, World
 
 from engine.loop import slots_per_transition
+from engine.options import parse
+from engine.parts import make_parts
+from engine.training import TrainingRun
 from files.checkpoints import load_checkpoint
 from learning_curve import draw_learning_curves
 from main import main
@@ -55,6 +60,28 @@ def test_it_ends_with_what_was_made_and_where(made, tmp_path, capsys):
         assert (tmp_path / name).exists()
     assert said.err == "", "no bar where the output is not a terminal"
     assert [signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)] == handlers, "Ctrl-C is as before"
+
+
+def test_wrong_names_are_simulated_beside_annotated_boxes_alone(made, tmp_path):
+    """A real detector's boxes have names that are wrong already."""
+    path = tmp_path / "boxes.json"
+    path.write_text(
+        json.dumps(
+            {
+                record["image_name"]: [
+                    {"category": o["name"], "score": 0.9, "bbox": [o["x"], o["y"], o["x"] + o["w"], o["y"] + o["h"]]}
+                    for o in record["labels"]["objects"]
+                ]
+                for record in made.records("train")
+            }
+        )
+    )
+    shares = []
+    for files in (made.files(tmp_path), made.files(tmp_path, train_detections=path)):
+        parts = make_parts(parse(["--train", *files, *SMALL, "--misnamed", "0.4"]), torch.device("cpu"))
+        assert parts.model.knows_detected
+        shares.append(TrainingRun(parts).scenes.misnamed)
+    assert shares == [0.4, 0.0]
 
 
 def train_on_a_terminal(name: str, words: list[str]) -> None:

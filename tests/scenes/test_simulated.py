@@ -97,3 +97,9 @@ def test_wrong_names_are_as_likely_as_they_are_frequent():
     graph = make_graph(["person", "bicycle", "wheel"], [], ["riding"], [], [("person", "riding", "bicycle", 5)])
     scenes = SimulatedScenes(scene_set(graph, [RECORD]), 0.0, 0.0, 1.0, 0)
     assert scenes.names.tolist() == [0.5, 0.5, 0.0]
+
+
+def test_without_phrases_every_wrong_name_is_as_likely():
+    scenes = SimulatedScenes(scene_set(make_graph(["person", "bicycle"], [], [], [], []), [RECORD] * 40), 0, 0, 1.0, 0)
+    assert scenes.names.tolist() == [0.5, 0.5]
+    assert any((scene.candidate_scores < 1).any() for scene in scenes)
