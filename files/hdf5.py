@@ -8,7 +8,6 @@ Nothing that lies in other files is read.
 from __future__ import annotations
 
 import math
-import mmap
 import os
 import zlib
 from pathlib import Path
@@ -16,8 +15,15 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d, h5p, h5s, h5t, h5z
+from h5py import h5d, h5p, h5z
 
+from files.hdf5_text import (
+    TEXT_AT_ONCE,
+    has_endless_text,
+    longest_text,
+    longest_text_of_attribute,
+    read_texts,
+)
 from files.io import InputError, check_is_file, first_line
 
 MOST_HDF5 = 16  # bytes in memory for each byte of the file: a name is a reference of 16 bytes and its text
@@ -27,11 +33,9 @@ LARGEST_CHUNK = 2**26  # bytes: a piece of a dataset is unpacked as a whole
 NO_DANGER = 2**28  # bytes: a piece that cannot unpack to more is left to HDF5
 LARGEST_LZF = 2**22  # bytes of such a piece: LZF says only while it unpacks how large it gets, up to 90 times
 SMALL_HDF5 = 2**26  # bytes that are never too many
-TEXT_AT_ONCE = 2**28  # bytes that names read together may have, were each as long as the file
+CHECKSUM = 4  # bytes that fletcher32 adds to a piece
 FAR_LARGER = "is far larger than the file"
 FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, h5z.FILTER_LZF}
-COLLECTION = b"GCOL\x01"  # how a collection of texts begins
-CHECKSUM = 4  # bytes that fletcher32 adds to a piece
 
 
 def open_hdf5(path: str | Path, cure: str = "make it again") -> h5py.File:
@@ -39,46 +43,13 @@ def open_hdf5(path: str | Path, cure: str = "make it again") -> h5py.File:
     check_is_file(path, cure)
     try:
         file = h5py.File(path, "r")
-        endless = _has_endless_text(path, file.id.get_create_plist().get_sizes()[1])
+        endless = has_endless_text(path, file.id.get_create_plist().get_sizes()[1])
     except Exception:  # OSError nearly always; a damaged file can raise almost anything
         raise InputError(f"{path}: is not an HDF5 file, or is cut off; {cure}") from None
     if endless:
         file.close()
         raise InputError(f"{path}: is damaged, HDF5 would read its text without end; {cure}")
     return file
-
-
-def _has_endless_text(path: str | Path, lengths: int) -> bool:
-    """Whether a collection of texts in the file has no end. lengths: how many bytes the file takes to write a length.
-
-    HDF5 walks over a whole collection by the lengths in it, and goes on for ever where one is 0 or, as its sum turns
-    over at 2**64, leads back. No text is read here. A file whose collections overlap is called endless too.
-    """
-    header = _by_eights(8 + lengths)  # of a collection, and of each text in it
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-
-        def length(place: int) -> int:
-            return int.from_bytes(data[place + 8 : place + 8 + lengths], "little")
-
-        start, total = data.find(COLLECTION), 0
-        while start >= 0:
-            place, end = start + header, start + length(start)
-            if end <= len(data):
-                total += end - start
-                if total > 2 * len(data):
-                    return True
-                while place + header <= end:
-                    free = data[place : place + 2] == b"\0\0"  # what is free is one piece, with its header
-                    step = length(place) if free else header + _by_eights(length(place))
-                    if not 0 < step < 2**63:
-                        return True
-                    place += step
-            start = data.find(COLLECTION, start + 1)
-    return False
-
-
-def _by_eights(size: int) -> int:
-    return (size + 7) // 8 * 8
 
 
 def hdf5_dataset(
@@ -97,7 +68,7 @@ def hdf5_dataset(
         if kinds == "text":  # read a few at a time: the piece that they are in is to be unpacked once
             access.set_chunk_cache(521, LARGEST_CHUNK, 1.0)
         dataset = h5py.Dataset(h5d.open(file.id, name.encode(), access))
-        problem = _problem(dataset, kinds, ndim, os.path.getsize(path))
+        problem = _problem(dataset, kinds, ndim, path)
     except InputError:
         raise
     except Exception as error:  # a damaged file can make HDF5 raise almost anything
@@ -107,8 +78,9 @@ def hdf5_dataset(
     return dataset
 
 
-def _problem(dataset: h5py.Dataset, kinds: str, ndim: int | None, size: int) -> str:
-    """What is not fair about a dataset in a file of `size` bytes, "" if nothing; what HDF5 raises goes through."""
+def _problem(dataset: h5py.Dataset, kinds: str, ndim: int | None, path: str | Path) -> str:
+    """What is not fair about a dataset of the file, "" if nothing; what HDF5 raises goes through."""
+    size = os.path.getsize(path)
     if dataset.external or dataset.is_virtual:
         return "lies in another file"
     text = h5py.check_string_dtype(dataset.dtype)
@@ -127,7 +99,8 @@ def _problem(dataset: h5py.Dataset, kinds: str, ndim: int | None, size: int) -> 
         return f"announces {announced:,} bytes and stores {stored:,}"
     if announced > max(MOST_UNPACKED * size, SMALL_HDF5):
         return FAR_LARGER
-    return _problem_of_pieces(dataset, filters) if dataset.chunks else ""
+    problem = _problem_of_pieces(dataset, filters) if dataset.chunks else ""
+    return problem or (_problem_of_text(dataset, path, size) if dataset.dtype.hasobject else "")
 
 
 def _problem_of_pieces(dataset: h5py.Dataset, filters: list[int]) -> str:
@@ -152,6 +125,14 @@ def _problem_of_pieces(dataset: h5py.Dataset, filters: list[int]) -> str:
     return ""
 
 
+def _problem_of_text(dataset: h5py.Dataset, path: str | Path, size: int) -> str:
+    """What is not fair about the lengths of texts: HDF5 makes room for each before it looks whether it is there."""
+    longest = longest_text(dataset, path)
+    if longest is None:
+        return "holds text in an unusual way; write it unpacked, or with gzip"
+    return f"has a text that says it is {longest:,} bytes long" if longest > size else ""
+
+
 def read_hdf5(
     file: h5py.File, name: str, path: str | Path, kinds: str, ndim: int | None = None, cure: str = "make it again"
 ) -> Any:
@@ -165,36 +146,13 @@ def read_hdf5(
     try:
         if kinds != "text":
             return dataset[()]
-        texts = _texts(dataset, size)
+        texts = read_texts(dataset, size)
     except UnicodeDecodeError:
         raise InputError(f"{path}: the dataset {name!r} is not UTF-8 text; {cure}") from None
     except Exception as error:  # a damaged chunk can make HDF5 raise almost anything
         raise InputError(f"{path}: the dataset {name!r} is damaged ({first_line(error)}); {cure}") from None
     if texts is None:
         raise too_large
-    return texts
-
-
-def _texts(dataset: h5py.Dataset, size: int) -> list[str] | None:
-    """The names in a dataset of one axis; None when they are longer than the file, of `size` bytes.
-
-    Each is a reference to a text, and many may refer to one text: they are read and counted a few at a time.
-    """
-    if not dataset.dtype.hasobject:
-        return dataset.asstr()[()].tolist()
-    if len(dataset) > size // 16:
-        return None
-    texts: list[str] = []
-    rows, total, kind = max(1, TEXT_AT_ONCE // size), 0, h5t.py_create(dataset.dtype)
-    space = dataset.id.get_space()
-    for start in range(0, len(dataset), rows):
-        part = np.empty(min(rows, len(dataset) - start), dataset.dtype)
-        space.select_hyperslab((start,), part.shape)
-        dataset.id.read(h5s.create_simple(part.shape), space, part, kind)
-        total += sum(map(len, part))
-        if total > size:
-            return None
-        texts += [text.decode() if isinstance(text, bytes) else text for text in part.tolist()]
     return texts
 
 
@@ -211,7 +169,11 @@ def read_hdf5_attribute(
             return None
         about = holder.attrs.get_id(name)
         count = 0 if about.shape is None else math.prod(about.shape)
-        too_large = about.dtype.hasobject and count > 1 and count * (os.path.getsize(path) - besides) > 4 * TEXT_AT_ONCE
+        too_large = False
+        if about.dtype.hasobject:
+            room = os.path.getsize(path) - besides
+            too_large = count > 1 and count * room > 4 * TEXT_AT_ONCE
+            too_large = too_large or longest_text_of_attribute(holder, name, path) > room
         value = None if too_large else holder.attrs[name]
     except Exception as error:  # a damaged file can make HDF5 raise almost anything
         raise InputError(f"{path}: its attribute {name!r} is damaged ({first_line(error)}); {cure}") from None

@@ -1,5 +1,6 @@
 """HDF5 of strangers: what is fair comes back, what announces, unpacks to or refers to too much is one line, at once."""
 
+import resource
 import struct
 import time
 import zlib
@@ -10,6 +11,7 @@ import pytest
 from h5py import h5d, h5p, h5s, h5t
 
 from files.hdf5 import hdf5_dataset, open_hdf5, read_hdf5, read_hdf5_attribute
+from files.hdf5_text import longest_text, longest_text_of_attribute
 from files.io import InputError
 
 
@@ -254,6 +256,71 @@ def test_attributes_come_back_and_one_that_may_be_enormous_does_not(tmp_path):
         assert read_hdf5_attribute(file, "none", path) is None
         with pytest.raises(InputError, match=r"x\.h5: its attribute 'names' may be far larger than the file"):
             read_hdf5_attribute(file, "names", path)  # 16 MB that may be one name, a thousand times
+
+
+NAMES = [f"{i}.jpg" for i in range(300)]
+PACKED = {"compression": "gzip", "shuffle": True, "chunks": (100,)}
+
+
+def names_with(file, name, where):
+    """References to 300 texts, stored in the order of NAMES."""
+    if where == "compact":
+        about = h5p.create(h5p.DATASET_CREATE)
+        about.set_layout(h5d.COMPACT)
+        space, kind = h5s.create_simple((len(NAMES),)), h5t.py_create(h5py.string_dtype(), logical=True)
+        h5py.Dataset(h5d.create(file.id, name.encode(), kind, space, about))[:] = NAMES
+    elif where == "attribute":
+        file.attrs[name] = NAMES
+    else:
+        flags = {"plain": {}, "packed": PACKED, "lzf": {"compression": "lzf", "chunks": (100,)}}[where]
+        file.create_dataset(name, data=NAMES, dtype=h5py.string_dtype(), **flags)
+
+
+@pytest.mark.parametrize("version", ["earliest", "latest"])
+@pytest.mark.parametrize("where", ["plain", "packed", "attribute"])
+def test_the_longest_text_is_known_before_any_is_read(tmp_path, where, version):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w", libver=version, userblock_size=512) as file:
+        names_with(file, "x", where)
+    with open_hdf5(path) as file:
+        if where == "attribute":
+            assert longest_text_of_attribute(file, "x", path) == len("100.jpg")
+            assert read_hdf5_attribute(file, "x", path) == NAMES
+        else:
+            assert longest_text(file["x"], path) == len("100.jpg")
+            assert read_hdf5(file, "x", path, "text", 1) == NAMES
+
+
+@pytest.mark.parametrize("leads", ["to a text", "nowhere"])
+@pytest.mark.parametrize("where", ["plain", "attribute"])
+def test_a_text_that_says_it_is_4_gb_long_is_refused_before_room_is_made(tmp_path, where, leads):
+    path = hdf5(tmp_path / "x.h5", x=lambda file, name: names_with(file, name, where))
+    data = bytearray(path.read_bytes())
+    collection = struct.pack("<Q", data.index(b"GCOL\x01"))
+    first = data.index(struct.pack("<I", len("0.jpg")) + collection)
+    data[first : first + 4] = b"\xff" * 4
+    if leads == "nowhere":
+        data[first + 4 : first + 12] = b"\xff" * 8
+    path.write_bytes(data)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with open_hdf5(path) as file:
+        if where == "plain":
+            with pytest.raises(InputError, match=r"'x' has a text that says it is 4,294,967,295 bytes long; make"):
+                read_hdf5(file, "x", path, "text", 1)
+        else:
+            with pytest.raises(InputError, match="its attribute 'x' may be far larger than the file"):
+                read_hdf5_attribute(file, "x", path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 2**20  # of KB
+
+
+@pytest.mark.parametrize("where", ["compact", "lzf"])
+def test_text_whose_lengths_cannot_be_seen_is_refused(tmp_path, where):
+    path = hdf5(tmp_path / "x.h5", x=lambda file, name: names_with(file, name, where))
+    with (
+        open_hdf5(path) as file,
+        pytest.raises(InputError, match="'x' holds text in an unusual way; write it"),
+    ):
+        read_hdf5(file, "x", path, "text", 1)
 
 
 def test_nothing_is_read_to_find_out_that_a_dataset_is_fair(tmp_path):
