@@ -86,6 +86,8 @@ def run_format(name: str, seeds: list[int], note: Note) -> None:
                     if kind != "begins":
                         seeds = seeds[seeds.index(at) + 1 :]
                         note(kind, at, detail)
+                    if kind == "memory":  # the peak stays
+                        break
                 elif processor_seconds(process.pid) - began > SECONDS:
                     raise TimeoutError
             except (EOFError, OSError, IndexError) as error:  # TimeoutError is an OSError

@@ -239,7 +239,7 @@ def test_many_names_come_back_whatever_number_is_read_at_once(tmp_path, monkeypa
     }
     path = hdf5(tmp_path / "x.h5", **make)
     for at_once in (1, 300_000, 2**28):
-        monkeypatch.setattr("files.hdf5.TEXT_AT_ONCE", at_once)
+        monkeypatch.setattr("files.hdf5_text.TEXT_AT_ONCE", at_once)
         with open_hdf5(path) as file:
             assert all(read_hdf5(file, name, path, "text", 1) == names for name in make)
 
