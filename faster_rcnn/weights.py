@@ -68,8 +68,13 @@ def load_vgg16(path: str | Path, **sizes: object) -> VGG16FasterRCNN:
     """
     with open_hdf5(path, "give the weights file") as file:
         found: dict[str, h5py.Dataset] = {}
+
+        def visit(name: str | bytes, item: h5py.Dataset | h5py.Group) -> None:
+            if isinstance(item, h5py.Dataset):
+                found[name if isinstance(name, str) else repr(name)] = item  # bytes: it is not UTF-8
+
         with clear_load_errors(path, "get it again"):
-            file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+            file.visititems(visit)
             names = {name: dataset.shape for name, dataset in found.items()}
             parameters = sum(dataset.id.get_storage_size() for dataset in found.values())
         classes = read_classes(file, path, parameters)

@@ -230,6 +230,9 @@ def test_missing_extra_and_misshapen_parameters_are_named(tmp_path):
     assert "1 missing: fc7.fc.bias" in message
     assert "1 extra: fc8.fc.bias" in message
     assert "1 misshapen: rpn.conv1.conv.bias (9, not 8)" in message
+    path.write_bytes(path.read_bytes().replace(b"fc8.fc.bias", b"fc8.fc.bia\xff"))
+    with pytest.raises(InputError, match=r"extra: b'fc8\.fc\.bia"):
+        load_vgg16(path, **SMALL)
     path.write_bytes(b"not HDF5")
     with pytest.raises(InputError, match="not an HDF5 file"):
         load_vgg16(path)
