@@ -96,7 +96,7 @@ def make_network(parts: Parts) -> QNetwork:
     """A Q network with fresh weights from --seed."""
     torch.manual_seed(parts.arguments.seed)
     network = empty_network(parts)
-    if parts.model.entity_vector_dimension:
+    if parts.model.entity_vector_dimension and not parts.arguments.init_from:  # else they are the checkpoint's
         network.entity_vectors.vectors[:-1] = torch.from_numpy(
             entity_vectors(parts.arguments.entity_vectors, parts.graph)
         )

@@ -208,7 +208,7 @@ def test_from_photos_to_graphs_by_a_detector_of_ones_own(made, detector, tmp_pat
 
 @pytest.mark.slow
 def test_a_checkpoint_holds_the_entity_vectors(made, tmp_path):
-    """The file is needed for training alone; test and prediction do the same with it and without."""
+    """The file is needed for the first training alone; what follows is the same with it and without."""
     vectors, output = tmp_path / "vectors.npy", tmp_path / "run"
     entities = SemanticActionGraph.load(made.graph).entities
     np.save(vectors, np.random.default_rng(0).normal(size=(len(entities), 6)))
@@ -220,6 +220,10 @@ def test_a_checkpoint_holds_the_entity_vectors(made, tmp_path):
     assert main(["--test", "--preset", "best", *made.files(output)]) == 0
     assert (output / "results.json").read_text() == results
     assert main(["--predict", str(made.images), "--detections", str(made.detections), *made.files(output)]) == 0
+    more, again = tmp_path / "more", ["--num_epochs", "1", "--init_from", str(output / "best.pt")]
+    assert main(["--train", *made.files(more), *SMALL, *again]) == 0
+    first, second = (load_checkpoint(folder / "best.pt")["network"] for folder in (output, more))
+    assert torch.equal(first["entity_vectors.vectors"], second["entity_vectors.vectors"])
 
 
 @pytest.mark.slow
