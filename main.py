@@ -87,4 +87,9 @@ def test_and_predict(options: Options, device: torch.device) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # a thread of PyTorch that wants an ending interpreter aborts it
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
