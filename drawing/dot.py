@@ -37,7 +37,8 @@ WIDEST_FAN = 3  # children of an object side by side
 
 def label_text(value: object) -> str:
     """Text from data for an HTML-like DOT label, inert: markup, entities and `\\N` are shown as they are."""
-    return html.escape(plain_text(value, LONGEST_LABEL)).replace("\\", "\\\\")
+    # Graphviz 2.43 cannot read a label of nothing but "]"
+    return html.escape(plain_text(value, LONGEST_LABEL)).replace("\\", "\\\\").replace("]", "&#93;")
 
 
 def _digraph(**attributes: str) -> graphviz.Digraph:

@@ -23,7 +23,7 @@ def ready(made: World, tmp_path_factory) -> World:
 @pytest.mark.parametrize("name", KINDS)
 def test_a_killed_command_ends_as_if_it_had_not_been(name, ready: World, tmp_path: Path):
     trial, moments, killed = Trial(name, ready, tmp_path), random.Random(0), 0
-    for _ in range(3):
+    for _ in range(6):
         count, wrong = trial.kill(moments, most=2)
         assert not wrong
         killed += count

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from small_graphs import HOSTILE, SVG, graph_of, hand_worked_pair, nodes_of, thing
@@ -68,6 +68,7 @@ def test_hostile_text_stays_text():
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=25))
+@example(["]"])
 def test_any_text_is_drawn_as_it_is(names):
     source, titles = scene_graph_dot(graph_of([thing(name) for name in names]), numbered=False)
     nodes = nodes_of(to_svg(source, titles)[0])
