@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from limited import ROOT, SECONDS, run_limited
+from limited import ROOT, run_limited
 from PIL import Image
 from real_data import BESIDE
 from tiny_run import SMALL, World, copy_of_world
@@ -46,7 +46,6 @@ EITHER = {
     "visualize_thin_photo",
     "graph_json_infinite_gallery",
 }  # bounded, or refused
-LONG = {"split_3000_objects": 60}  # seconds of the processor: 3 000 steps and 184 updates; the danger was memory
 
 
 def test_every_folder_is_tried():
@@ -90,7 +89,7 @@ def test_it_ends_as_a_user_expects(name, world, tmp_path):
         MAKERS[name](folder, world)
     (folder / "out").mkdir(exist_ok=True)  # some commands write a file into it
     words = [word.replace("WORLD", str(world.folder)) for word in command(folder)]
-    done = run_limited(words, folder, seconds=LONG.get(name, SECONDS))
+    done = run_limited(words, folder)
     assert not done.fault, done
     if name in ANSWERED:
         assert done.status == 0, done
