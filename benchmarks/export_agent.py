@@ -4,8 +4,8 @@
 
 Each RUN holds best.pt (or last.pt) of main.py --train and graph.pickle of create_graph.py; they differ in --seed alone.
 The members of all of them become the agent's, whose predicates are their mean; the network that chooses the next pair
-is the first run's. Matrices are kept as bytes with a scale for each row, all else in half precision. Says how large the
-file is, and how much rounding changes the weights.
+is the first run's. Matrices are kept as bytes with a scale for every 32 numbers of a row, all else in half precision.
+Says how large the file is, and how much rounding changes the weights.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from engine.parts import read_agent
-from files.checkpoints import packed_rows, save_checkpoint, unpacked_rows
+from files.checkpoints import packed, save_checkpoint, unpacked
 from files.io import InputError, reports_input_errors
 from semantic_graph import SemanticActionGraph
 
@@ -64,18 +64,18 @@ def main(argv: list[str] | None = None) -> int:
         if saved["description"] != agents[0]["description"] or saved["description"]["graph"] != graph.fingerprint():
             raise InputError(f"{run}: was trained on a different graph, or is another network; train with one command")
     merged = _merged([saved["network"] for saved in agents])
+    target = arguments.output / "agent.pt"
     network = {}
     for name, tensor in merged.items():
         is_matrix = tensor.ndim == 2 and name.startswith("members.")
-        network |= packed_rows(name, tensor) if is_matrix else {name: tensor.half()}
-    unpacked = unpacked_rows(network)
-    worst = max(float((tensor - unpacked[name].float()).abs().max()) for name, tensor in merged.items())
+        network |= packed(name, tensor) if is_matrix else {name: tensor.half()}
+    rounded = unpacked(network, target)
+    worst = max(float((tensor - rounded[name].float()).abs().max()) for name, tensor in merged.items())
     model = agents[0]["description"]["model"]
     num_members = len(agents) * model["num_members"]
     description = agents[0]["description"] | {"model": model | {"num_members": num_members}}
     options = agents[0]["options"]
     options |= {"model": options["model"] | dict.fromkeys(LOCAL) | {"num_members": num_members}}
-    target = arguments.output / "agent.pt"
     content = {"options": options, "description": description, "network": network}
     save_checkpoint(target, content)
     graph.save(arguments.output / "graph.pickle")

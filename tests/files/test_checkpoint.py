@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from engine.loop import TrainingLoop
 from environment import SceneGraphEnvironment
-from files.checkpoints import load_checkpoint, load_parameters, read_tensors, save_checkpoint
+from files.checkpoints import RUN, SCALE, load_checkpoint, load_parameters, packed, read_tensors, save_checkpoint
 from files.io import InputError
 from files.options import Rules
 from q_learning import Learner, LearningOptions, epsilon_at
@@ -207,6 +207,34 @@ def test_a_flipped_bit_in_a_checkpoint_is_noticed(tmp_path):
     (tmp_path / "x.pt").write_bytes(data)
     with pytest.raises(InputError, match="damaged"):
         load_checkpoint(tmp_path / "x.pt")
+
+
+def test_a_packed_matrix_loses_little_in_a_quarter_of_its_size(tmp_path):
+    rng = torch.Generator().manual_seed(0)
+    matrix = torch.randn(5, 2 * RUN + 3, generator=rng) * torch.logspace(-4, 1, 5)[:, None]
+    matrix[1] = 0
+    matrix[2, 0], matrix[2, -1] = 1000, -2000  # large numbers cost those of their own run alone
+    save_checkpoint(tmp_path / "x.pt", {"network": packed("w", matrix) | {"b": torch.ones(3)}})
+    read = load_checkpoint(tmp_path / "x.pt")["network"]
+    assert read.keys() == {"w", "b"}
+    assert read["w"].shape == matrix.shape
+    for row, loaded in zip(matrix, read["w"], strict=True):
+        for run, values in zip(row.split(RUN), loaded.split(RUN), strict=True):
+            assert (run - values).abs().max() <= run.abs().max() / 250 + 1e-7
+
+
+def test_scales_that_do_not_fit_their_matrix_are_refused(tmp_path):
+    good = packed("w", torch.ones(4, RUN + 1))
+    for bad in (
+        {SCALE: torch.ones(4, 1)},
+        {SCALE: torch.ones(3, 2)},
+        {SCALE: 1.0},
+        {"": torch.ones(4)},
+        {"": None},
+    ):
+        save_checkpoint(tmp_path / "x.pt", {"network": good | {"w" + key: value for key, value in bad.items()}})
+        with pytest.raises(InputError, match=r"x\.pt: w\.scale does not fit w; is the file damaged\?"):
+            load_checkpoint(tmp_path / "x.pt")
 
 
 def test_a_checkpoint_without_what_is_needed(tmp_path):
