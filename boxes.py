@@ -43,6 +43,14 @@ def union_box(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.concatenate([np.minimum(a[..., :2], b[..., :2]), np.maximum(a[..., 2:], b[..., 2:])], axis=-1)
 
 
+def scaled_boxes(boxes: np.ndarray, scale: float) -> np.ndarray:
+    """(n, 4) inclusive corners in a picture `scale` times as large."""
+    if scale == 1:
+        return boxes
+    last = np.array([0, 0, 1, 1], dtype=boxes.dtype)  # the last pixel is inside: its far edge is scaled
+    return (boxes + last) * boxes.dtype.type(scale) - last
+
+
 def neighbours(boxes: np.ndarray, factor: float = 0.5) -> np.ndarray:
     """Which boxes are neighbours: (..., n, 4) inclusive corners -> (..., n, n) bool, diagonal False.
 

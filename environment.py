@@ -178,7 +178,7 @@ class SceneGraphEnvironment(Episodes):
 
         attribute, predicate: (n,) indices, -1 where the action set is empty; entity: (n,) category or Terminal.
         Returns rewards float32 (n, 3) for attribute, predicate, next object (0 where none was taken)
-        and done bool (n,), True where that image's episode ended. Where it did only for want of steps, `cut_off` has
+        and done bool (n,), True where that image's episode ended. Where it only ran out of steps, `cut_off` has
         the states in which it would have gone on: (bool (n,), their records).
         """
         slots = np.flatnonzero(self.active)

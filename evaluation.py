@@ -165,7 +165,7 @@ def unseen_rows(
 
 
 def format_table(results: Mapping[str, Any]) -> str:
-    """The tasks of `evaluate` or `evaluate_arrays` as a text table, one row a task that has ground truth.
+    """The tasks of `evaluate` as a text table, one row a task that has ground truth.
 
     Where the results have intervals, a second table shows them.
     """
@@ -237,7 +237,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="predictions of an image that count (default: 50 100; with --protocol sgg 20 50 100)",
     )
     parser.add_argument("--compare", metavar="FILE", help="predictions of another system: print the paired difference")
-    parser.add_argument("--output", default="results.json", help="where the numbers are written, a picture beside it")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results.json"), help="where the numbers are written, a picture beside it"
+    )
     return parser
 
 
@@ -253,6 +255,8 @@ def positive(text: str) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line: read, score, print the table, write JSON and the picture."""
     arguments = make_parser().parse_args(argv)
+    if not arguments.output.name:
+        raise InputError(f"--output {arguments.output}: name a file, results.json for instance")
     ns = getattr(arguments, "recall_at", None)
     predictions = read_predictions(arguments.predictions)
     other = read_predictions(arguments.compare) if arguments.compare else None
@@ -276,7 +280,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         results["differences"] = compare(counts, others)
         print(f"\n{arguments.predictions} less {arguments.compare}, points [95 % interval over the same images]:")
         print(format_differences(results["differences"]))
-    picture = Path(arguments.output).with_suffix(".predicates.png")
+    picture = arguments.output.with_suffix(".predicates.png")
     remove_leftovers(arguments.output, picture)
     write_json(arguments.output, results, indent=2)
     draw_predicates(results["predicates"], picture)

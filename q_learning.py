@@ -181,7 +181,7 @@ class Learner:
         """The target network follows the network."""
         averaging = self.options.target_averaging
         if averaging:
-            averaging = min(averaging, (1 + self.updates) / (10 + self.updates))  # soon rid of the first weights
+            averaging = min(averaging, (1 + self.updates) / (10 + self.updates))  # the random ones fade soon
             for slow, fast in zip(self.target_network.parameters(), self.agent.network.parameters(), strict=True):
                 slow.lerp_(fast, 1 - averaging)
         elif self.updates % self.options.target_update_frequency == 0:

@@ -53,7 +53,7 @@ class ReplayMemory:
         With m slots for each number, number i draws from the share of slot i m + turn mod m: every slot has its turn
         once in m samples, and half of the slots with half of the numbers draw what the whole would have drawn there.
         Within a share transitions are drawn by their weights: annotated pairs are rare, and teach the most (a simple
-        kind of prioritized replay, Schaul et al. 2016). Slots that hold nothing yet lend their turn to those that do.
+        kind of prioritized replay, Schaul et al. 2016). The turn of an empty slot goes to a filled one.
         """
         num_slots = len(self.added)
         stride = max(num_slots // len(uniform), 1)
@@ -65,7 +65,7 @@ class ReplayMemory:
             return self.memory[slot, (uniform * held).astype(np.int64)]
         upto = self.weights[slot].cumsum(axis=1)
         row = (upto <= (uniform * upto[:, -1])[:, None]).sum(axis=1)
-        return self.memory[slot, np.clip(row, 0, np.maximum(held - 1, 0))]  # rounding goes no further
+        return self.memory[slot, np.clip(row, 0, np.maximum(held - 1, 0))]  # guards against rounding
 
     def _weigh(self, transitions: np.ndarray) -> np.ndarray:
         annotated = transitions["state"]["predicates_right"].any(axis=-1)

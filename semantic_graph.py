@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import pickle
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -305,7 +306,8 @@ class SemanticActionGraph:
             if any(not _is_text(name) for name in names):
                 raise InputError(f"{path}: {kind} has a name that is not text (a lone surrogate); {CURE}")
             if len(set(names)) != len(names):
-                raise InputError(f"{path}: {kind} has a name twice; {CURE}")
+                twice = next(name for name, count in Counter(names).items() if count > 1)
+                raise InputError(f"{path}: {kind} repeats the name {twice!r}; {CURE}")
         c, a, p = map(len, sizes.values())
         return cls(
             file.entities,

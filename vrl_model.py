@@ -1,6 +1,6 @@
 """The Q network and the agent that acts by it (Liang et al. 2017, sections 3.2 to 3.4).
 
-The embeddings of images and boxes are made by `features.py` and arrive here as numbers to look up.
+The embeddings of images and boxes are made by `scenes/features.py` and arrive here as numbers to look up.
 """
 
 from __future__ import annotations

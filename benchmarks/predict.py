@@ -4,7 +4,7 @@
     python benchmarks/predict.py --photos 10000 --large 24 --detector_weights FILE --vrd VRD_FOLDER --output OUT
 
 Draws photos (1024 x 768 pixels, with boxes of COCO's classes where a detector might see some; --large of 50
-megapixels), then runs main.py --predict with the agent that comes along as a user would, once for each stage, and
+megapixels), then runs main.py --predict with the pretrained agent as a user would, once for each stage, and
 prints photos a second, processor time a photo and the peak memory of each. The start of the program (imports, the
 agent) is timed apart, with one photo. With VRD's files it also prints recall on those photographs that
 coco_detections.json has boxes of.

@@ -23,8 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from drawing.pictures import draw_graph
 from drawing.selection import drawing_limits
-from files.images import list_images, load_image
+from files.images import load_image
 from files.io import InputError, read_json, reports_input_errors, write_json
+from files.photos import find_photos
 from files.scene_graphs import read_image_states
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,7 +37,7 @@ FEW_IMAGES = ("--batch_size", 32, "--samples_per_transition", 4, "--target_avera
 def cut(vrd: Path, output: Path) -> None:
     """Annotations in VRD's layout of the first 40 photographs (train) and the 20 after them (test), by name."""
     annotations = read_json(vrd / "annotations_test.json", dict)
-    names = [path.name for path in list_images(vrd / "images") if path.name in annotations]
+    names = [path.name for path in find_photos([str(vrd / "images")]).paths if path.name in annotations]
     if len(names) < TRAIN + TEST:
         raise InputError(f"{vrd / 'images'}: has {len(names)} annotated photographs; {TRAIN + TEST} are needed")
     for split, part in (("train", names[:TRAIN]), ("test", names[TRAIN : TRAIN + TEST])):

@@ -30,7 +30,7 @@ RANGE_BYTES = 8 << 20  # what a process is given at a time
 MAX_ITEM_BYTES = 64 << 20
 FEW_BYTES = 16 << 20  # below this, starting processes costs more than it brings
 ADVICE = "--skip_bad_items leaves such items out"
-CURE = "see README.md for where to get Visual Genome, or run: python data/download.py vg-annotations"
+CURE = "get it with: python data/download.py vg-annotations"
 
 
 Condense = Callable[[Iterable[list[Any]]], Any]

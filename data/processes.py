@@ -14,7 +14,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any
 
-from files.io import InputError
+from files.io import InputError, processors
 
 
 class Workers:
@@ -25,8 +25,7 @@ class Workers:
 
     def __init__(self, count: int | None = None):
         """count: number of processes (None: one for each core that this process may use)."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.count = count or cores
+        self.count = count or processors()
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Workers:

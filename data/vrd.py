@@ -18,7 +18,7 @@ from data.annotations import Annotations
 from data.json_list import ADVICE, describe_fault, mask_not_finite, offset_in
 from files.io import InputError, decode_json, read_bytes, read_json
 
-CURE = "see README.md for where to get VRD, or run: python data/download.py vrd"
+CURE = "get it with: python data/download.py vrd"
 
 
 Coordinate = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]

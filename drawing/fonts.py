@@ -15,8 +15,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from drawing.program import FOREIGN, run_dot
 
-JOINERS = "\u200c\u200d"
-
 
 def font_for(text: str, size: int) -> ImageFont.FreeTypeFont:
     """A font of `size` pixels that has the characters of `text`; DejaVu Sans Bold where none has them all."""

@@ -6,12 +6,12 @@ predictions the index shows each image's recall.
 
 from __future__ import annotations
 
-import os
+import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from PIL import Image, ImageOps
 from tqdm import tqdm
@@ -31,13 +31,15 @@ from drawing.page import (
 from drawing.selection import drawing_limits, items_to_draw, plain_text
 from drawing.sizes import boxes_size, hold_against, read_photo
 from files.images import find_image
-from files.io import InputError, atomic_write, unique_names
+from files.io import InputError, atomic_write, processors, remove_leftovers_in, unique_names
+from files.locks import folder_lock
 from files.photo_checks import PhotoCheck
 from files.scene_graphs import Graph, read_graph
 
 THUMBNAIL_SIZE = (320, 240)
 PHRASES_ON_CARD = 2
-FOLDERS = ("pages", "photos", "thumbs", "assets")
+PICTURES = ("photos", "thumbs")
+FOLDERS = ("pages", *PICTURES, "assets")
 
 Loaded = tuple[Graph, Graph | None, Path | None]  # prediction, ground truth, photo
 
@@ -79,13 +81,21 @@ def make_gallery(names: Sequence[str], load: Callable[[int], Loaded], output: st
 
     load: index of an image -> (prediction, ground truth or None, path of the photo or None). Graphs and photos
     are read as they are needed, so memory does not grow with the number of images but for the index.
-    Photos are encoded again: nothing of the original file but its pixels is published.
+    Photos are encoded again: nothing of the original file but its pixels is published. Images of an earlier gallery in
+    the folder that are not among these are removed.
     Raises InputError when the folder cannot be written or no graph can be drawn.
     """
     output = Path(output)
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: is a file; choose a folder for the gallery")
-    stems = unique_names(Path(name).stem for name in names)
+    with folder_lock(output, "--output"):
+        for name in FOLDERS:
+            remove_leftovers_in(output / name)
+        return _make_gallery(unique_names(Path(name).stem for name in names), load, output)
+
+
+def _make_gallery(stems: Sequence[str], load: Callable[[int], Loaded], output: Path) -> Made:
+    earlier = _shown(output)
     troubles: list[str | None] = [None] * len(stems)
 
     check = PhotoCheck()
@@ -115,7 +125,7 @@ def make_gallery(names: Sequence[str], load: Callable[[int], Loaded], output: st
         return card, graph, photo.size if photo else None, photo is not None and photo.turned
 
     # Decoding and dot run outside Python's lock: threads are enough to use every core.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(processors()) as pool:
         cards = []
         for card, graph, size, turned in tqdm(
             pool.map(make, range(len(stems))), total=len(stems), unit="image", disable=None
@@ -124,13 +134,27 @@ def make_gallery(names: Sequence[str], load: Callable[[int], Loaded], output: st
             if size is not None:
                 hold_against(check, graph, size, turned)
     _write_index(output, cards)
+    for stem in earlier - set(stems):
+        for place in (output / "pages" / f"{stem}.html", *(output / name / f"{stem}.jpg" for name in PICTURES)):
+            place.unlink(missing_ok=True)
     return Made(len(stems), [trouble for trouble in troubles if trouble], check.complaints(sizes_matter=False))
+
+
+def _shown(output: Path) -> set[str]:
+    """The images of the gallery that is there already: those that it shows no longer are removed with it."""
+    try:
+        text = (output / "index_data.js").read_text(encoding="utf-8")
+        cards = json.loads(text.partition("=")[2].rstrip(";\n"))["images"]
+        pages = [PurePosixPath(unquote(card["page"])) for card in cards]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
+    return {page.stem for page in pages if page.parent == PurePosixPath("pages")}
 
 
 def _write_photos(photo: Image.Image, output: Path, stem: str) -> None:
     """The photo, and its thumbnail, as JPEG files of pixels only."""
     thumbnail = ImageOps.fit(photo, THUMBNAIL_SIZE)
-    for folder, picture, quality in (("photos", photo, 88), ("thumbs", thumbnail, 80)):
+    for folder, picture, quality in zip(PICTURES, (photo, thumbnail), (88, 80), strict=True):
         with atomic_write(output / folder / f"{stem}.jpg") as file:
             picture.save(file, "JPEG", quality=quality)
 

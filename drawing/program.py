@@ -36,7 +36,7 @@ def find_dot() -> str:
 
 
 def uses_pure_graphviz() -> bool:
-    """Whether graphviz-pure draws, for want of Graphviz itself."""
+    """Whether graphviz-pure draws, because Graphviz itself is not installed."""
     return Path(find_dot()).stem == "graphviz-pure"
 
 

@@ -117,7 +117,8 @@ class TrainingLog:
 
     def made(self, updates: int, validated: bool) -> str:
         """What the run has made, and where."""
-        best = max(self.rows, key=lambda row: (recall(row), row["epoch"]))
+        learned = [row for row in self.rows if row["loss"] is not None] or self.rows
+        best = max(learned, key=lambda row: (recall(row), row["epoch"]))
         seconds = sum(row["seconds"] for row in self.rows)
         return (
             f"Trained {len(self.rows)} epochs: {self.transitions()} transitions, {updates} updates, {seconds:.0f} s. "

@@ -44,7 +44,7 @@ def keep_memory() -> None:
 
 
 def slots_per_transition(images: int, batch_size: int) -> int:
-    """So many times the batch size images are walked over side by side, by all ranks together: one to MOST_SLOTS."""
+    """How many times the batch size images are walked over side by side, by all ranks together: 1 to MOST_SLOTS."""
     return min(max(images // (IMAGES_PER_SLOT * batch_size), 1), MOST_SLOTS)
 
 

@@ -119,7 +119,7 @@ class RunOptions:
     )
     init_from: str | None = flag(
         None,
-        "with --train: begin with the weights of this checkpoint, and with its state and network",
+        "with --train: begin with the weights and the model settings of this checkpoint",
         metavar="FILE",
         group="files",
     )
@@ -128,7 +128,9 @@ class RunOptions:
     use_fastrcnn_proposals: bool = flag(
         False, "walk over detected boxes, kept in OUTPUT_DIR/detections_{train,test}.h5", group="detector"
     )
-    detector: str | None = flag(None, "left out, the weights file says which", choices=DETECTORS, group="detector")
+    detector: str | None = flag(
+        None, "which detector (default: what the weights file says)", choices=DETECTORS, group="detector"
+    )
     detector_weights: str | None = flag(
         None, "left out, torchvision downloads its COCO weights", metavar="FILE", group="detector"
     )
@@ -181,7 +183,6 @@ TITLES = {
 }
 NAMES = {SceneOptions: "scenes", Rules: "rules", ModelOptions: "model", LearningOptions: "learning"}  # in a checkpoint
 
-RUN_FLAGS = frozenset(name for name, _ in flags_of(RunOptions))
 # What a checkpoint was trained with holds for its test too, unless the command line says otherwise.
 MODEL_FLAGS = frozenset(
     name for part in NAMES for name, about in flags_of(part) if part is not LearningOptions or about.agent

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from scenes.features import ImageEmbedding
 
 CLASS_MAP_NAME = "class_map.json"  # beside a checkpoint: what detectors' words are to the agent
-PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"  # the agent that comes with the program
+PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"  # the agent that the repository holds
 # How it looks at photos, where the command line does not say otherwise: given boxes are trusted further down than
 # those of a detector that shows all it has.
 PHOTO_DEFAULTS = {"object_detection_threshold": 0.05, "maximum_num_entities_per_image": 100}
@@ -272,7 +272,7 @@ def check_description(parts: Parts, saved: dict[str, Any], path: str | Path) -> 
 # ---- the checkpoint to use
 
 
-def find_checkpoint(arguments: Any) -> Path | None:
+def find_checkpoint(arguments: Options) -> Path | None:
     """The checkpoint to test: --checkpoint, else best.pt or last.pt of the output folder, None if there is none."""
     if arguments.checkpoint:
         return Path(arguments.checkpoint)
@@ -283,14 +283,14 @@ def find_checkpoint(arguments: Any) -> Path | None:
     return None
 
 
-def needed_checkpoint(arguments: Any) -> Path:
-    """As `find_checkpoint`; for --predict alone the agent that comes along. Raises InputError when there is none."""
+def needed_checkpoint(arguments: Options) -> Path:
+    """As `find_checkpoint`; for --predict alone the pretrained agent. Raises InputError when there is none."""
     path = find_checkpoint(arguments)
     if path is None and arguments.predict and not arguments.test and (PRETRAINED / "agent.pt").exists():
         path = PRETRAINED / "agent.pt"
         if ranks.rank() == 0:
             print(
-                f"Agent: {path}, which comes along (100 categories and 70 predicates of VRD, see the README.md beside "
+                f"Agent: {path}, the pretrained one (100 categories and 70 predicates of VRD, see the README.md beside "
                 "it); --checkpoint gives another."
             )
     if path is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from boxes import scaled_boxes
 from engine.parts import Parts, detected_instances, make_agent
 from engine.photos import Photo
 from engine.proposals import PhotoBoxes
@@ -78,14 +79,6 @@ class PhotoWalker:
         """The image's and the boxes' features, to the precision that the feature cache keeps for training and test."""
         image, objects = self.parts.embedding.embed(photo.image, scaled_boxes(boxes, photo.scale))
         return image.astype(np.float16).astype(np.float32), objects.astype(np.float16).astype(np.float32)
-
-
-def scaled_boxes(boxes: np.ndarray, scale: float) -> np.ndarray:
-    """(n, 4) inclusive corners in a picture `scale` times as large."""
-    if scale == 1:
-        return boxes
-    last = np.array([0, 0, 1, 1], dtype=boxes.dtype)  # the last pixel is inside: its far edge is scaled
-    return (boxes + last) * boxes.dtype.type(scale) - last
 
 
 def _with_photo(graph: Graph, photo: Photo) -> Graph:

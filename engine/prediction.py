@@ -50,7 +50,9 @@ def predict(parts: Parts, saved: dict[str, Any]) -> None:
 
 def _predict(parts: Parts, saved: dict[str, Any], output: Path) -> None:
     arguments = parts.arguments
-    photos = find_photos(arguments.predict, arguments.recursive, output)
+    gallery = Path(arguments.output_dir) / "gallery"
+    ours = arguments.gallery or (gallery / "index_data.js").exists()  # else a folder of that name may hold photos
+    photos = find_photos(arguments.predict, arguments.recursive, [output, gallery] if ours else [output])
     network = trained_network(parts, saved)
     boxes = PhotoBoxes(arguments, parts.graph, parts.device, photos.paths)
     walker = PhotoWalker(parts, network, boxes)
@@ -82,7 +84,6 @@ def _predict(parts: Parts, saved: dict[str, Any], output: Path) -> None:
         f"For each photo: {what_is_written(arguments.format)}."
     )
     if arguments.gallery:
-        gallery = Path(arguments.output_dir) / "gallery"
         shown = prediction_gallery(output, gallery)
         for line in shown.missing:
             print(f"warning: {line}", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import hashlib
 import sys
@@ -10,10 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
+from boxes import scaled_boxes
 from engine import distributed as ranks
+from engine.options import Options
 from engine.parts import Parts, open_detections
 from files.box_checks import CURE, BoxCheck, like, names_in
 from files.detections import AMBIGUITY_MARGIN, Detections, DetectionsFile, made_from
@@ -32,7 +32,7 @@ IMAGES_AT_ONCE = 4  # through the detector
 PIXELS_AT_ONCE = 6_000_000  # of them all: as numbers each takes twelve bytes, several times
 
 
-def make_detector(arguments: argparse.Namespace, device: torch.device) -> Detector:
+def make_detector(arguments: Options, device: torch.device) -> Detector:
     """The detector of --detector and --detector_weights; --predict has torchvision's COCO detector without them.
 
     Raises InputError when there is none, or it cannot load.
@@ -161,7 +161,7 @@ class PhotoBoxes(dict[str, Detections]):
 
     def __init__(
         self,
-        arguments: argparse.Namespace,
+        arguments: Options,
         graph: SemanticActionGraph,
         device: torch.device,
         photos: Sequence[Path],
@@ -239,8 +239,7 @@ class PhotoBoxes(dict[str, Detections]):
             for part in few_at_once(readable):
                 found = self.detector.detect([photo.image for photo in part], threshold, maximum, AMBIGUITY_MARGIN)
                 for photo, detections in zip(part, found, strict=True):
-                    last = np.array([0, 0, 1, 1], dtype=np.float32)  # the last pixel is inside
-                    detections.boxes = (detections.boxes + last) / np.float32(photo.scale) - last
+                    detections.boxes = scaled_boxes(detections.boxes, 1 / photo.scale)
                     self[photo.key] = detections
         for detections in self.values():
             best = detections.scores[:, 0]

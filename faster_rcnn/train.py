@@ -318,8 +318,8 @@ def choose_recipe(args: argparse.Namespace) -> Recipe:
         if value is not None and not 0 < value < math.inf:
             flag = "num_epochs" if name == "epochs" else name
             raise InputError(f"--{flag} {value}: must be greater than 0")
-    if args.num_workers < 0 or args.seed < 0:
-        raise InputError("--num_workers and --seed must not be negative")
+    if args.num_workers < 0 or not 0 <= args.seed < 2**63:
+        raise InputError("--num_workers must not be negative, and --seed must be from 0 to 2**63 - 1")
     return RECIPES[args.detector]._replace(**{name: value for name, value in given.items() if value is not None})
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from files.io import InputError, decode_json, read_bytes
 
-CURE = "write it with `python -m faster_rcnn.detect`, or see the layouts in the README"
+CURE = "write it with `python -m faster_rcnn.detect`, or see docs/formats.md"
 LONGEST_SIDE = 1e9  # pixels; a longer one, or none, says nothing
 COCO_LISTS = ("annotations", "results", "detections", "predictions")  # where a COCO object's items may lie
 

@@ -206,21 +206,6 @@ def _scale_to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((values.clip(0) * (255 / full)).round().astype(np.uint8))
 
 
-def list_images(folder: str | Path) -> list[Path]:
-    """The image files of a folder by extension, sorted by name; not hidden ones, not those of subfolders.
-
-    (Subfolders stay out so that what a run writes below its input is never taken for input.)
-    Raises InputError when the folder is missing or holds no image.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: {'is a file, not a folder' if folder.exists() else 'no such folder'}")
-    images = sorted(p for p in folder.iterdir() if is_image_name(p) and p.is_file())
-    if not images:
-        raise InputError(f"{folder}: holds no image ({', '.join(sorted(EXTENSIONS))}); subfolders are not searched")
-    return images
-
-
 def is_image_name(path: Path) -> bool:
     """Whether a file is called like an image that can be read, and is not hidden."""
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")

@@ -79,10 +79,10 @@ def file_stamp(path: str | Path) -> bytes:
     Of its size, its inode and the times of both; the time of the inode's change is set by the system alone.
     """
     try:
-        stat = os.stat(path)
+        found = os.stat(path)
     except (OSError, ValueError):
         return b""
-    numbers = (stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
+    numbers = (found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
     return hashlib.blake2b(repr(numbers).encode(), digest_size=16).digest()
 
 
@@ -234,6 +234,11 @@ def _remove_temporary(folder: Path, name: re.Pattern[str]) -> None:
             with contextlib.suppress(OSError), open(entry.path, "rb") as file:
                 if _lock(file.fileno()):
                     os.unlink(entry.path)
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_writable(folder: str | Path, flag: str) -> None:

@@ -72,12 +72,19 @@ def flags_of(options: Any) -> Iterator[tuple[str, Flag]]:
 class SceneOptions:
     """Which boxes of an image are walked over, and which of them are neighbours."""
 
-    neighbour_factor: float = flag(0.5, "how near a neighbour is; 100: all are", least=0)
+    neighbour_factor: float = flag(
+        0.5, "how close boxes must be to be neighbours (0.5: they overlap; 100: all are)", least=0
+    )
     use_ambiguity_aware_mining: bool = flag(True, "choose among a box's likely categories")
     use_exact_match: bool = flag(False, "names must be equal; else alias groups count")
-    object_detection_threshold: float = flag(0.005, "least confidence of a detected box")
+    object_detection_threshold: float = flag(
+        0.005, "lowest confidence of a detected box (--predict by the pretrained agent: 0.3, given boxes 0.05)"
+    )
     maximum_num_entities_per_image: int = flag(
-        500, "most boxes of an image that are walked over", least=1, most=MOST_BOXES
+        500,
+        "most boxes of an image that are walked over (--predict by the pretrained agent: 100)",
+        least=1,
+        most=MOST_BOXES,
     )
 
 
@@ -91,8 +98,10 @@ class Rules:
         choices=("breadth_first", "best_first"),
     )
     maximum_objects_per_subject: int = flag(5, "neighbours before the next subject", least=1)
-    maximum_steps: int = flag(300, "steps an image", least=1)
-    use_adaptive_action_sets: bool = flag(True, "off: every attribute and predicate, always")
+    maximum_steps: int = flag(300, "steps an image", least=1, most=32_767)
+    use_adaptive_action_sets: bool = flag(
+        True, "limit each choice to the graph's action set; off: all attributes and predicates"
+    )
     maximum_adaptive_action_space_size: int = flag(20, "actions in an adaptive action set", least=1, most=100_000)
     predicate_action_set: str = flag(
         "phrase",
@@ -100,10 +109,16 @@ class Rules:
         choices=("phrase", "word"),
     )
     predicates_per_pair: int = flag(
-        1, "that are read off in --test and --predict; 1: the agent's own choice, else its K best", least=1, metavar="K"
+        1,
+        "predicates read off for each pair in --test and --predict (1: the agent's own choice; K: its K best)",
+        least=1,
+        metavar="K",
     )
     attributes_per_step: int = flag(
-        1, "that are read off in --test and --predict; 1: the agent's own choice, else its K best", least=1, metavar="K"
+        1,
+        "attributes read off for each step in --test and --predict (1: the agent's own choice; K: its K best)",
+        least=1,
+        metavar="K",
     )
     positive_reward: float = flag(1.0, "for a right attribute or predicate", above=-1, most=1e6, group="rewards")
     next_object_reward: str = flag(
@@ -118,7 +133,8 @@ class Rules:
     )
     step_cost: float = flag(
         0.03,
-        "best first: of looking at a pair, where something new pays 1; 0: look at every pair (not in the paper)",
+        "best first: cost of looking at a pair, where finding something new earns 1; 0: look at every pair (not in the "
+        "paper)",
         least=0,
         most=1,
         group="rewards",

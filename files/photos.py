@@ -43,19 +43,19 @@ class Photos:
         return f"Passed over: {'; '.join(parts)}." if parts else None
 
 
-def find_photos(sources: Sequence[str], recursive: bool = False, output: Path | None = None) -> Photos:
+def find_photos(sources: Sequence[str], recursive: bool = False, outputs: Sequence[Path] = ()) -> Photos:
     """The photos that `sources` name: images, folders of images, text files with a path on each line.
 
-    recursive: also the folders below a folder. output: is left out of what is searched. Paths in a text file count
-    from the working folder, else from the file's own. Raises InputError when a source is missing or there is no photo.
+    recursive: also the folders below a folder. outputs: folders that are not searched. Paths in a text file count from
+    the working folder, else from the file's own. Raises InputError when a source is missing or there is no photo.
     """
     photos, seen = Photos(), set()
-    output = output and output.resolve()
+    written = {output.resolve() for output in outputs}
     for source in map(Path, sources):
         if source.is_dir():
-            if source.resolve() == output:
+            if source.resolve() in written:
                 raise InputError(f"{source}: is where the pictures are written; give another --output_dir")
-            found = _in_folder(source, recursive, output, photos)
+            found = _in_folder(source, recursive, written, photos)
         elif source.suffix.lower() in LIST_ENDINGS and source.exists():
             found = _in_list(source)
         elif source.exists():
@@ -73,10 +73,10 @@ def find_photos(sources: Sequence[str], recursive: bool = False, output: Path | 
     return photos
 
 
-def _in_folder(folder: Path, recursive: bool, output: Path | None, photos: Photos) -> list[Path]:
+def _in_folder(folder: Path, recursive: bool, outputs: set[Path], photos: Photos) -> list[Path]:
     """The folder's images, sorted; counts in `photos` what is passed over."""
     images = []
-    for path in _files(folder, output):
+    for path in _files(folder, outputs):
         top = path.parent == folder
         if top or recursive:
             if is_image_name(path):
@@ -88,11 +88,11 @@ def _in_folder(folder: Path, recursive: bool, output: Path | None, photos: Photo
     return sorted(images)
 
 
-def _files(folder: Path, output: Path | None) -> Iterator[Path]:
+def _files(folder: Path, outputs: set[Path]) -> Iterator[Path]:
     """Every file below the folder that is not hidden; links to folders are not followed."""
     for place, folders, names in os.walk(folder):
         here = Path(place)
-        folders[:] = sorted(n for n in folders if not n.startswith(".") and (here / n).resolve() != output)
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and (here / n).resolve() not in outputs)
         for name in names:
             path = here / name
             if not name.startswith(".") and path.is_file():

@@ -56,7 +56,7 @@ def read_predictions(path: str | Path) -> dict[str, ImagePredictions]:
 
     Raises InputError naming the file, the image and the item.
     """
-    images = read_json(path, dict[str, msgspec.Raw], "write it with main.py --test, or see the layout in the README")
+    images = read_json(path, dict[str, msgspec.Raw], "write it with main.py --test, or see docs/formats.md")
     return {name: decode_json(raw, f"{path}: image {name!r}", ImagePredictions) for name, raw in images.items()}
 
 

@@ -134,7 +134,7 @@ def read_graph(path: str | Path, image_id: str | None = None) -> Graph:
         except (msgspec.ValidationError, KeyError) as error:
             raise InputError(f"{path}: is not an item of a split file: {error}") from None
     if not isinstance(value, dict) or not isinstance(value.get("objects"), list):
-        raise InputError(f'{path}: is not a scene graph: it has no list "objects"; see the layout in the README')
+        raise InputError(f'{path}: is not a scene graph: it has no list "objects"; see docs/formats.md')
     things = _dicts(value, "objects", path)
     words = [
         {"attribute": word, "object": index}

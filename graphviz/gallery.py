@@ -17,11 +17,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from anywhere
 
-from drawing.gallery import FOLDERS, Loaded, Made, make_gallery, prediction_gallery
+from drawing.gallery import Loaded, Made, make_gallery, prediction_gallery
 from drawing.selection import counted
 from files.images import find_image
-from files.io import InputError, remove_leftovers_in, reports_input_errors
-from files.locks import folder_lock
+from files.io import InputError, reports_input_errors
 from files.scene_graphs import default_pickle, read_image_states
 
 
@@ -57,15 +56,10 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
 
     output = arguments.output
-    if output.exists() and not output.is_dir():
-        raise InputError(f"{output}: is a file; choose a folder for the gallery")
-    with folder_lock(output, "--output"):
-        for name in FOLDERS:
-            remove_leftovers_in(output / name)
-        if arguments.predictions is not None:
-            made = prediction_gallery(arguments.predictions, output, arguments.images_dir)
-        else:
-            made = tested_gallery(arguments.pickle, output, arguments.images_dir or Path("data/VG_100K"))
+    if arguments.predictions is not None:
+        made = prediction_gallery(arguments.predictions, output, arguments.images_dir)
+    else:
+        made = tested_gallery(arguments.pickle, output, arguments.images_dir or Path("data/VG_100K"))
     if made.missing:
         count = counted(len(made.missing), "photo")
         print(f"warning: {count} missing in the gallery; the first: {made.missing[0]}", file=sys.stderr)

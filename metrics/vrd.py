@@ -21,12 +21,11 @@ large; the present one counts each triplet once, as is done here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from files.predictions import Phrases, PhrasesOfImages
-from metrics.figures import Counts, count, figures
+from metrics.figures import Counts, count
 from metrics.matching import Overlap, instance_overlap, pairs_of_equal_labels, passing_pairs, ranks, union_overlap
 
 
@@ -100,14 +99,3 @@ def _counts(
     counted = np.ones(len(truth), dtype=bool) if counted is None else counted
     found = {n: hits[counted] for n, hits in found.items()}
     return count(truth.image[counted], truth.labels[counted, 1], found, per_image=False)
-
-
-def evaluate_arrays(
-    predicted: PhrasesOfImages,
-    truth: PhrasesOfImages,
-    unseen: tuple[np.ndarray, np.ndarray] | None = None,
-    ns: Sequence[int] = (50, 100),
-    resamples: int = 0,
-) -> dict[str, dict[str, Any]]:
-    """The figures (`metrics.figures.figures`) of every task of `counts`, whose arguments these are."""
-    return {task: figures(part, resamples) for task, part in counts(predicted, truth, unseen, ns).items()}

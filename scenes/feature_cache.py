@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from files.images import load_image
-from files.io import InputError, file_stamp
+from files.io import InputError, file_stamp, processors
 from files.vector_cache import Row, VectorCache, digest
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _compute(
     images = DataLoader(
         _Images(items, embedding.prepare),
         batch_size=None,  # one image at a time between the processes: little shared memory
-        num_workers=min(num_workers, _processors()) if len(items) > 16 else 0,
+        num_workers=min(num_workers, processors()) if len(items) > 16 else 0,
         collate_fn=_unchanged,
     )
     # Alone in its batch an image gives the same bits whatever is computed beside it; a GPU needs more to be busy.
@@ -208,10 +208,6 @@ def _compute(
                 batch.clear()
             bar.update()
     return skipped
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _unchanged(sample: Any) -> Any:

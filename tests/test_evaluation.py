@@ -88,6 +88,12 @@ def test_recall_at_nothing_is_refused(tmp_path, split, capsys):
     assert "less than 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("output", [".", "", "/"])
+def test_an_output_that_is_no_file_is_refused_at_once(tmp_path, split, capsys, output):
+    assert evaluation.main(["--predictions", "nowhere.json", "--ground_truth", str(split), "--output", output]) == 2
+    assert "name a file, results.json for instance" in capsys.readouterr().err
+
+
 def test_reading_predictions_back_gives_the_same_scores(tmp_path, split):
     plain = {"1.jpg": {"relationships": [relation(A, B)], "attributes": [attribute(A)]}}
     path = tmp_path / "predictions.json"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -79,6 +81,20 @@ def test_every_flag_of_a_documented_command_is_known(words, monkeypatch):
 def test_the_demo_runs_the_readmes_commands_in_their_order():
     documented = [words for words in README if words in DEMO]
     assert documented == DEMO
+
+
+def test_an_environment_whose_packages_cannot_be_installed_is_not_called_ready(tmp_path):
+    """setup_venv.sh is sourced by hand too, where a command that fails does not end the shell."""
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    for _ in range(2):
+        sourced = subprocess.run(
+            ["bash", "-c", ". ./setup_venv.sh"], cwd=ROOT, env={**os.environ, "VENV": str(tmp_path)}, check=False
+        )
+        assert sourced.returncode == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["bin"]
 
 
 # Those of the pages that run on the small world as they stand, and that neither demo.sh nor other tests run.

@@ -220,7 +220,7 @@ def file_of(graph, tmp_path, **change):
     ("change", "message"),
     [
         ({"entities": "man"}, r"Expected `array`, got `str` - at `\$.entities`"),
-        ({"entities": ["man", "man", "dog"]}, "has a name twice"),
+        ({"entities": ["man", "man", "dog"]}, "entities repeats the name 'man'"),
         ({"format": "semantic action graph 7"}, "this version reads"),
         ({"surplus": 1}, "unknown field"),
         ({"attribute_phrases": {"category": [0], "attribute": [3], "count": [1]}}, "is 3, outside the vocabulary"),

@@ -267,20 +267,26 @@ def relative(photos, tree):
 
 def test_a_folder_and_what_was_passed_over_in_it(tree, monkeypatch):
     monkeypatch.setattr(images, "EXTENSIONS", images.EXTENSIONS - {".heic", ".heif"})  # as without pillow-heif
-    photos = find_photos([str(tree / "photos")], False, tree / "out")
+    photos = find_photos([str(tree / "photos")], False, [tree / "out"])
     assert relative(photos, tree) == ["photos/a.jpg", "photos/b.png"]
     assert photos.remark() == (
         "Passed over: 4 files that are not readable images: 2 .heic (pip install pillow-heif reads them), 1 .doc, "
         "1 without an ending; 1 image in subfolders (--recursive takes them)."
     )
-    assert relative(find_photos([str(tree / "photos")], True, tree / "out"), tree)[-1] == "photos/sub/c.jpg"
-    assert relative(find_photos([str(tree / "photos")], True, tree / "photos" / "sub"), tree)[-1] == "photos/b.png"
+    assert relative(find_photos([str(tree / "photos")], True, [tree / "out"]), tree)[-1] == "photos/sub/c.jpg"
+
+
+def test_folders_that_are_written_are_not_searched(tree):
+    written = [tree / "photos" / "sub", tree / "out"]
+    assert "photos/sub/c.jpg" not in relative(find_photos([str(tree / "photos")], True, written), tree)
+    with pytest.raises(InputError, match="is where the pictures are written"):
+        find_photos([str(tree / "photos" / "sub")], False, written)
 
 
 def test_several_paths_and_a_list_each_photo_once(tree, monkeypatch):
     monkeypatch.setattr(images, "EXTENSIONS", images.EXTENSIONS - {".heic", ".heif"})  # as without pillow-heif
     sources = [str(tree / "photos" / "b.png"), str(tree / "list.txt"), str(tree / "photos")]
-    photos = find_photos(sources, False, tree / "out")
+    photos = find_photos(sources, False, [tree / "out"])
     assert relative(photos, tree) == ["photos/b.png", "photos/sub/c.jpg", "photos/a.jpg"]
 
 
@@ -296,7 +302,7 @@ def test_sources_that_cannot_be(tree, sources, words):
     (tree / "empty").mkdir()
     (tree / "bad.txt").write_text("nowhere.jpg\n")
     with pytest.raises(InputError, match=words):
-        find_photos([str(tree / source) for source in sources], False, tree / "out")
+        find_photos([str(tree / source) for source in sources], False, [tree / "out"])
 
 
 # Boxes that are not of the photo --------------------------------------------------------------------
@@ -411,7 +417,7 @@ def test_two_runs_in_one_folder(made, run, capsys):
     assert "another run" in capsys.readouterr().err
 
 
-# The agent that comes along -------------------------------------------------------------------------
+# The pretrained agent --------------------------------------------------------------------------------
 
 
 def test_without_an_agent_of_ones_own(tmp_path, photo_of, capsys):
@@ -423,7 +429,7 @@ def test_without_an_agent_of_ones_own(tmp_path, photo_of, capsys):
     flags = ["--detections", tmp_path / "boxes.json", "--output_dir", tmp_path / "out", "--device", "cpu"]
     assert main(["--predict", *map(str, [photo, *flags])]) == 0
     said = capsys.readouterr().out
-    assert said.count("pretrained/agent.pt, which comes along") == 1
+    assert said.count("pretrained/agent.pt, the pretrained one") == 1
     assert said.count("no word for these classes") == 1
     assert said.count("quark") == 1
     things = {thing["name"]: thing for thing in graph_of(tmp_path / "out", "my")["objects"]}

@@ -104,7 +104,7 @@ def test_other_images_divided_elsewhere_are_tested(tests, made, other, tmp_path)
 
 
 def test_splits_of_ones_own_run_are_tested_by_an_agent_from_elsewhere(tests, other):
-    """As the agent that comes along is, on VRD's test images and zero-shot triplets."""
+    """As the pretrained agent is, on VRD's test images and zero-shot triplets."""
     status, printed, errors = tests(other / "test_data.json", other / "train_data.json")
     assert (status, errors) == (0, [])
     assert "whether the agent was trained on some of its images, the files do not tell" in printed

@@ -69,13 +69,13 @@ def holds_itself():
 )
 def test_what_bites_is_one_line_at_once(tmp_path, data):
     (tmp_path / "x.pickle").write_bytes(data)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(
         InputError, match=r"x\.pickle: is not a pickle of plain data \(.+\); it was not loaded"
     ) as error:
         read_plain_pickle(tmp_path / "x.pickle")
     assert "\n" not in str(error.value)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_list_that_comes_twice_is_no_bomb(tmp_path):

@@ -393,6 +393,22 @@ def test_photos_of_predictions_are_found_in_a_folder_too(predicted, tmp_path):
     assert len(list((tmp_path / "g" / "photos").iterdir())) == 2
 
 
+def test_an_image_that_is_gone_is_gone_from_the_gallery_too(predicted, tmp_path):
+    graphs, made = tmp_path / "predictions", tmp_path / "g"
+    shutil.copytree(predicted.parent / "predictions", graphs)
+    prediction_gallery(graphs, made)
+    (made / "photos" / "my own.jpg").write_bytes(b"")
+    (made / "pages" / f".zebra.html.{'a' * 8}.tmp").write_bytes(b"")  # of a run that was killed
+    (graphs / "zebra.json").unlink()
+    assert prediction_gallery(graphs, made).images == 2
+    left = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
+    assert {name for name in left if "zebra" in name} == set()
+    assert {"photos/my own.jpg", "photos/rider.jpg", "thumbs/rider.jpg", "pages/rider.html"} <= left
+    (made / "index_data.js").write_text('window.gallery = {"images": [{"page": "pages/../../predictions/x.html"}]};')
+    prediction_gallery(graphs, made)
+    assert {path.name for path in graphs.glob("[!.]*")} == {"rider.json", "gone.json"}
+
+
 # ---------------------------------------------------------------- the page of an image
 
 

@@ -13,7 +13,7 @@ from real_data import vrd_folder
 import evaluation
 from files.predictions import Phrases, PhrasesOfImages
 from metrics.matching import ranks
-from metrics.vrd import evaluate_arrays, match
+from metrics.vrd import counts, match
 
 
 def hits(relations, truth=ONE_RIDE, task="relationship", ns=(50,)):
@@ -285,7 +285,7 @@ def test_no_prediction_and_no_ground_truth_are_fine():
 
     empty = PhrasesOfImages(none(3, 2), none(2, 1))
     unseen = np.zeros(0, bool), np.zeros(0, bool)
-    assert evaluate_arrays(empty, empty, unseen)["zero_shot_phrase"]["total"] == 0
+    assert counts(empty, empty, unseen)["zero_shot_phrase"].total == 0
 
 
 # ---------------------------------------------------------------- the real test set
