@@ -1,7 +1,7 @@
 """Turn annotations into word counts, a semantic action graph and data splits.
 
     python create_graph.py                                            Visual Genome in data/raw_data
-    python create_graph.py --dataset vrd --annotations data/vrd --min_occurances 1
+    python create_graph.py --dataset vrd --annotations data/vrd --min_occurrences 1
     python create_graph.py --dataset vg150 --annotations data/vg150
     python create_graph.py --dataset gqa --annotations data/gqa
     python create_graph.py --dataset own --annotations FOLDER         see docs/own_data.md
@@ -74,7 +74,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     graph = parser.add_argument_group("graph")
     graph.add_argument(
-        "--min_occurances", "--min_occurrences", type=int, metavar="N", default=200,
+        "--min_occurrences", "--min_occurances", type=int, metavar="N", default=200,
         help="a word enters the graph when it is seen N times (default: %(default)s)",
     )  # fmt: skip
     graph.add_argument(
@@ -115,8 +115,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     for name in ("num_train", "num_validation", "num_test"):
         if (getattr(arguments, name) or 0) < 0:
             parser.error(f"--{name} must not be negative")
-    if arguments.min_occurances < 1:
-        parser.error("--min_occurances must be at least 1")
+    if arguments.min_occurrences < 1:
+        parser.error("--min_occurrences must be at least 1")
     if arguments.seed < 0:
         parser.error("--seed must not be negative")
     if arguments.draw and not arguments.word:
@@ -178,7 +178,7 @@ def create(arguments: argparse.Namespace, workers: Workers) -> None:
         counted[rows[0]] = True
         if not len(rows[0]):
             raise InputError("no image is left for training; give a larger --num_train, or --graph_from all")
-    vocabulary = choose_vocabulary(annotations, counted, arguments.min_occurances)
+    vocabulary = choose_vocabulary(annotations, counted, arguments.min_occurrences)
     annotations.check_numbers_of_objects(directory)
     graph = build_graph(annotations, counted)
     graph.made_in = annotations.fingerprint(graph.fingerprint(), rows)

@@ -17,9 +17,10 @@ step() { # step TITLE COMMAND...: say it, run it, time it
 }
 
 step "Drawing the sample world" python data/make_sample.py
-step "Annotations to semantic action graph and splits" python create_graph.py --min_occurances 5
+step "Annotations to semantic action graph and splits" python create_graph.py --min_occurrences 5
 step "Training skip-thoughts on the sample's phrases" \
-  python -m skipthoughts.train --from_graphs data/data_samples/train_data.json --output data/skipthoughts --model uni
+  python -m skipthoughts.train --from_graphs data/data_samples/train_data.json --output data/sample_skipthoughts \
+  --model uni
 step "Training the agent" python main.py --train --preset sample --output_dir sample_run
 step "Testing it beside its baselines" \
   python main.py --test --preset sample --output_dir sample_run --policy agent frequency random

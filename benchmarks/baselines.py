@@ -1,6 +1,6 @@
 """Baselines beside the agent, with its inputs, in one table: frequency priors, a classifier of pairs, message passing.
 
-    python create_graph.py --dataset vrd --annotations VRD --min_occurances 1 --num_validation 0 --output RUN
+    python create_graph.py --dataset vrd --annotations VRD --min_occurrences 1 --num_validation 0 --output RUN
     python benchmarks/baselines.py --graph RUN/graph.pickle --train_data RUN/data/data_samples/train_data.json \\
         --test_data RUN/data/data_samples/test_data.json --detections VRD/detections_test.json \\
         --entity_vectors VRD/objects_word2vec.npy --seeds 0 1 2 --output_dir baselines

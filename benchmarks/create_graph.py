@@ -115,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--percent", type=float, default=10, help="of the real size (%(default)s)")
     parser.add_argument("--directory", type=Path, help="where to make the files (the system's temporary folder)")
     parser.add_argument("--annotations", type=Path, help="use these Visual Genome files, do not make any")
-    parser.add_argument("--min_occurances", type=int, default=200, help="(%(default)s)")
+    parser.add_argument("--min_occurrences", type=int, default=200, help="(%(default)s)")
     parser.add_argument("--no_plain", action="store_true", help="do not run json.load and loops")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=arguments.directory) as folder:
@@ -126,9 +126,9 @@ def main(argv: list[str] | None = None) -> int:
             write_visual_genome(annotations, images, aliases=ROOT.parent / "shared" / "vg")
         megabytes = sum((annotations / f"{name}.json").stat().st_size for name in FILES) / 1e6
         print(f"{megabytes:.0f} MB in four files, {os.cpu_count()} cores", flush=True)
-        minimum = str(arguments.min_occurances)
+        minimum = str(arguments.min_occurrences)
         script = [sys.executable, "create_graph.py", "--annotations", str(annotations)]
-        ours_took = run([*script, "--output", str(ours), "--min_occurances", minimum])
+        ours_took = run([*script, "--output", str(ours), "--min_occurrences", minimum])
         print(row("create_graph.py", megabytes, *ours_took), flush=True)
 
         start = time.perf_counter()

@@ -1,6 +1,6 @@
 """What the image features tell: linear probes for the category and the attributes of a box.
 
-    python data/make_sample.py && python create_graph.py --min_occurances 20
+    python data/make_sample.py && python create_graph.py --min_occurrences 20
     python benchmarks/feature_probe.py [--output feature_probe.json]
 
 Ridge regressions on the training split's boxes, scored on the test split's: accuracy of the

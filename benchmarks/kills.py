@@ -119,7 +119,7 @@ def train(made: World, *more: str) -> list[str]:
 
 def create_graph(made: World) -> list[str]:
     raw = str(made.folder / "raw_data")
-    return ["create_graph.py", "--annotations", raw, "--min_occurances", "3", "--output", str(OUTPUT)]
+    return ["create_graph.py", "--annotations", raw, "--min_occurrences", "3", "--output", str(OUTPUT)]
 
 
 def predict(made: World) -> list[str]:

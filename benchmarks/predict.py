@@ -105,7 +105,7 @@ def recall(vrd: Path, output: Path) -> dict[str, float]:
         "vrd",
         "--annotations",
         vrd,
-        "--min_occurances",
+        "--min_occurrences",
         1,
         "--num_validation",
         0,

@@ -132,7 +132,7 @@ def small_world(vrd: str | None) -> tuple[Sequence, SemanticActionGraph, str]:
         records = make_images(500)
         return records, make_graph(records), "random images"
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(None):
-        flags = ["--dataset", "vrd", "--annotations", vrd, "--min_occurances", "1", "--output", folder]
+        flags = ["--dataset", "vrd", "--annotations", vrd, "--min_occurrences", "1", "--output", folder]
         if create_graph.main(flags):
             raise InputError(f"{vrd}: is not a folder of VRD; check --vrd")
         records = list(Split(Path(folder, "data/data_samples/train_data.json")))

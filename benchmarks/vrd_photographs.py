@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     cut(vrd, output / "annotations")
     run(
         "create_graph.py", "--dataset", "vrd", "--annotations", output / "annotations", "--output", output,
-        "--min_occurances", 1, "--num_validation", 0,
+        "--min_occurrences", 1, "--num_validation", 0,
     )  # fmt: skip
     splits = output / "data" / "data_samples"
     files = ["--graph", output / "graph.pickle", "--images_dir", vrd / "images", "--output_dir", output]

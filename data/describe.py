@@ -31,7 +31,7 @@ def report(annotations: Annotations, graph: SemanticActionGraph, rows: list[np.n
             lines.append(f"Items: {reasons[kind].total()} dropped.")
         lines += [f"  {number:>9}  {reason}" for reason, number in reasons[kind].most_common()]
     if annotations.cut:
-        lines.append(f"Boxes cut at the edge of their photo: {annotations.cut}.")
+        lines.append(f"Boxes clipped to their photo: {annotations.cut}.")
     return "\n".join(lines)
 
 

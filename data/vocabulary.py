@@ -46,7 +46,7 @@ def choose_vocabulary(annotations: Annotations, counted: np.ndarray, minimum: in
         most = counts.max(initial=0)
         raise InputError(
             f"no entity name occurs {minimum} times in the {int(counted.sum())} images that are counted "
-            f"(the most frequent: {most}); use a smaller --min_occurances"
+            f"(the most frequent: {most}); use a smaller --min_occurrences"
         )
     _take_first_known_name(annotations, enough)
     annotations.keep_objects({reason: enough[annotations.object_name]})

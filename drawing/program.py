@@ -71,6 +71,8 @@ def to_svg(source: str, titles: dict[str, str] | None = None, placed: bool = Fal
     markup = markup[markup.index("<svg") :]
     markup = re.sub(r"<!--.*?-->\n?", "", markup, flags=re.DOTALL)
     markup = re.sub(f'font-family="{FONT}[^"]*"', f'font-family="{SVG_FONTS}"', markup)
+    # some versions of dot leave this out, and the spaces around a number or a score are lost
+    markup = re.sub(r"<text (?![^>]*xml:space)", '<text xml:space="preserve" ', markup)
     markup = LABEL.sub(lambda match: _side_by_side(match[0]), markup)
     titles = titles or {}
 
@@ -87,14 +89,15 @@ def to_svg(source: str, titles: dict[str, str] | None = None, placed: bool = Fal
 def _side_by_side(label: str) -> str:
     """Number, name and score of a label, kept from running into each other where fonts are wider than dot's.
 
-    Each is as long as dot laid it out; where dot does not know the letters, the next one follows wherever it ends.
+    Each is as long as dot laid it out; where dot does not know the letters, the next one follows wherever it ends. A
+    space stands between pieces of one label, and none between those of the legend, which are apart.
     """
     pieces = re.findall(PIECE, label)
     foreign = any(FOREIGN.search(html.unescape(text)) for *_, text in pieces)
     lines = []
     for i, (before, x, y, after, text) in enumerate(pieces):
-        follows = i > 0 and pieces[i - 1][2] == y
-        ahead = float(pieces[i + 1][1]) - float(x) if i + 1 < len(pieces) and pieces[i + 1][2] == y else 0
+        follows = i > 0 and _beside(pieces[i - 1], pieces[i])
+        ahead = float(pieces[i + 1][1]) - float(x) if i + 1 < len(pieces) and _beside(pieces[i], pieces[i + 1]) else 0
         if foreign and follows:
             lines[-1] = lines[-1].removesuffix("</text>") + f"<tspan{after}>{text}</tspan></text>"
         elif not foreign and ahead > 0:
@@ -103,3 +106,8 @@ def _side_by_side(label: str) -> str:
         else:
             lines.append(f'<text {before}x="{x}" y="{y}"{after}>{text}</text>')
     return "\n".join(lines) + "\n"
+
+
+def _beside(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether two pieces (see PIECE) are on one line of one label."""
+    return one[2] == other[2] and (one[4].endswith(" ") or other[4].startswith(" "))

@@ -72,6 +72,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 PRESETS["sample"] = PRESETS["best"] | {
     "image_embedding_model_type": "efficientnet_lite0",
     "use_skip_thought": True,
+    "skip_thought_dir": "data/sample_skipthoughts",
     "num_members": 1,
     "target_averaging": 0.99,  # a short training
     "use_adaptive_action_sets": True,
@@ -308,7 +309,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
             given[name] = tuple(words)
     options = Options(**PRESETS[given.get("preset", DEFAULT_PRESET)] | given, given=frozenset(given))
     if not (options.train or options.test or options.predict):
-        parser.error("say what to do: --train, --test or --predict")
+        parser.error("say what to do: " + ("--train --resume" if options.resume else "--train, --test or --predict"))
     if wrong := complaint(vars(options)):
         raise InputError(wrong)
     if options.frontier == "best_first" and not (options.use_box_geometry and options.use_pair_context):

@@ -7,6 +7,7 @@ What is written keeps the detector's own word in both cases. Recall counts synon
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +86,9 @@ def map_classes(
         for name, words in (class_map.synonyms | class_map.stand_ins).items():
             if _first_known(words, graph) < 0:
                 word = " or ".join(map(repr, words)) or "nothing"
-                raise InputError(f"class map: {name!r} is mapped to {word}, which the agent does not know; correct it")
+                near = difflib.get_close_matches(" ".join(words[:1]), graph.entities, n=3)
+                hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "name one of its categories"
+                raise InputError(f"class map: {name!r} is mapped to {word}, which the agent does not know; {hint}")
     given = [(class_map.synonyms, False) for class_map in user] + [(class_map.stand_ins, True) for class_map in user]
     others = [class_map for class_map in maps if not class_map.strict]
     coming_along = [(class_map.synonyms, False) for class_map in others]

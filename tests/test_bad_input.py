@@ -211,7 +211,7 @@ def test_a_class_map_to_nowhere(made, tmp_path, capsys):
 
 def test_a_graph_of_another_vocabulary(made, tmp_path, capsys):
     raw = str(made.folder / "raw_data")
-    create_graph.main(["--annotations", raw, "--output", str(tmp_path), "--min_occurances", "6"])
+    create_graph.main(["--annotations", raw, "--output", str(tmp_path), "--min_occurrences", "6"])
     for what in ("test", "predict"):
         line = complaint(capsys, flags_for(made, what, tmp_path / "out", graph=tmp_path / "graph.pickle"))
         assert "a different graph" in line
@@ -291,7 +291,7 @@ def test_a_second_run_at_the_same_place_is_refused_by_every_command(made, tmp_pa
     detector += ["--images_dir", made.images, "--backbone_weights", "none", "--device", "cpu", "--num_workers", "0"]
     raw = made.folder / "raw_data"
     folders = {
-        create_graph.main: ["--annotations", raw, "--min_occurances", "3", "--output", output],
+        create_graph.main: ["--annotations", raw, "--min_occurrences", "3", "--output", output],
         skipthoughts.train.main: ["--from_graphs", train_data, "--device", "cpu", "--output", output],
         data.download.main: ["vrd", "--base_url", "http://localhost:9", "--output", output],
         data.make_sample.main: ["--num_images", "3", "--output", output],

@@ -41,7 +41,7 @@ def says(done: Outcome, *patterns: str) -> None:
 
 
 def make_graph(cases: Path, name: str, *more: str) -> Outcome:
-    return run(cases, "create_graph.py", "--annotations", name, "--min_occurances", "1", "--output", "o", *more)
+    return run(cases, "create_graph.py", "--annotations", name, "--min_occurrences", "1", "--output", "o", *more)
 
 
 ALL_TO_TRAIN = ["--num_validation", "0", "--num_test", "0"]

@@ -39,7 +39,7 @@ def raw_data(tmp_path_factory):
 
 
 def run(raw_data, output, *more):
-    return create_graph.main(["--annotations", str(raw_data), "--output", str(output), "--min_occurances", "5", *more])
+    return create_graph.main(["--annotations", str(raw_data), "--output", str(output), "--min_occurrences", "5", *more])
 
 
 def contents(output):
@@ -131,7 +131,7 @@ def test_only_images_that_are_there_from_both_folders(raw_data, tmp_path, capsys
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    sizes = ("--num_train", "4", "--num_validation", "0", "--num_test", "0", "--min_occurances", "1")
+    sizes = ("--num_train", "4", "--num_validation", "0", "--num_test", "0", "--min_occurrences", "1")
     for folder in (tmp_path / "VG_100K", tmp_path / "VG_100K_2", tmp_path):
         assert run(raw_data, tmp_path / "out", "--images_dir", str(folder), *sizes) == 0
         assert [record.image_name for record in splits(tmp_path / "out")["train"]] == [
@@ -181,7 +181,7 @@ def test_bad_input_leaves_the_old_files(raw_data, made, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--num_test", "91"], "there are 90; use smaller --num_train"),
-        (["--min_occurances", "1000000"], "no entity name occurs 1000000 times .* use a smaller --min_occurances"),
+        (["--min_occurrences", "1000000"], "no entity name occurs 1000000 times .* use a smaller --min_occurrences"),
         (["--annotations", "nowhere"], "nowhere: no such folder; give the one with the annotations by --annotations"),
         (["--num_train", "0", "--num_validation", "0", "--num_test", "0"], "no image is left"),
         (["--num_train", "0"], "no image is left for training; give a larger --num_train, or --graph_from all"),
@@ -199,7 +199,7 @@ def test_what_cannot_be_done_is_said_in_one_line(raw_data, tmp_path, capsys, arg
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--num_test", "-1"], ["--min_occurances", "0"], ["--seed", "-1"], ["--draw", "graph.pickle"], ["--word", "man"]],
+    [["--num_test", "-1"], ["--min_occurrences", "0"], ["--seed", "-1"], ["--draw", "graph.pickle"], ["--word", "man"]],
 )
 def test_flags_out_of_range(arguments):
     with pytest.raises(SystemExit) as error:
@@ -269,7 +269,7 @@ def photographed(tmp_path):
 
     def make(*more):
         arguments = ["--dataset", "own", "--annotations", str(tmp_path), "--output", str(tmp_path / "out")]
-        arguments += ["--num_validation", "0", "--num_test", "0", "--min_occurances", "1"]
+        arguments += ["--num_validation", "0", "--num_test", "0", "--min_occurrences", "1"]
         return create_graph.main([*arguments, "--images_dir", str(tmp_path / "photos"), *more])
 
     return write, draw, make
@@ -364,7 +364,7 @@ create_graph.main(sys.argv[2:])
 def test_a_run_that_is_killed_leaves_one_set_or_one_that_is_refused(raw_data, made, tmp_path, number):
     assert run(raw_data, tmp_path, "--seed", "7") == 0
     before, after = contents(tmp_path), contents(made)
-    arguments = ["--annotations", str(raw_data), "--output", str(tmp_path), "--min_occurances", "5"]
+    arguments = ["--annotations", str(raw_data), "--output", str(tmp_path), "--min_occurrences", "5"]
     done = subprocess.run([sys.executable, "-c", KILLED, str(number), *arguments], cwd=ROOT, check=False)
     assert done.returncode == -signal.SIGKILL
     found = contents(tmp_path)

@@ -37,7 +37,8 @@ function wireGraph(panel) {
   };
   const whole = () => Math.min((canvas.clientWidth - 4) / natural.width, (canvas.clientHeight - 4) / natural.height);
   const fit = () => zoom(Math.min(whole(), 1.35));
-  zoom(Math.min(1.35, Math.max(0.7, whole()))); // readable first, whole second
+  const begin = whole() < 0.55 ? 0.7 : whole(); // whole where it can be read then, else readable
+  zoom(Math.min(begin, 1.35));
   canvas.scrollTo((natural.width * scale - canvas.clientWidth) / 2, 0);
   for (const [name, action] of [["out", () => zoom(scale / 1.25)], ["in", () => zoom(scale * 1.25)], ["fit", fit]]) {
     panel.querySelector(`[data-zoom="${name}"]`).addEventListener("click", action);

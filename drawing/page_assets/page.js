@@ -5,11 +5,12 @@ const LISTED = 300; // lines of a list
 
 function placeLists() {
   const sides = data.graphs.truth ? ["t", "p"] : ["p"];
-  for (const [kind, title] of [["relationships", "relationships"], ["attributes", "attributes"]]) {
+  for (const kind of ["relationships", "attributes"]) {
+    if (kind === "attributes" && sides.every((side) => !data.graphs[SIDES[side]].attributes.length)) continue;
     for (const side of sides) {
       const graph = data.graphs[SIDES[side]];
       const items = graph[kind];
-      const heading = data.graphs.truth ? `${side === "p" ? "Predicted" : "Annotated"} ${title}` : title[0].toUpperCase() + title.slice(1);
+      const heading = data.graphs.truth ? `${side === "p" ? "Predicted" : "Annotated"} ${kind}` : kind[0].toUpperCase() + kind.slice(1);
       const section = make("section", { class: "list", "aria-label": heading }, make("h2", {}, `${heading} (${items.length})`));
       byId("lists").append(section);
       if (!items.length) continue;

@@ -74,7 +74,7 @@ def test_ids_that_are_no_numbers(tmp_path):
 def test_the_validation_file_is_for_testing_and_validation_is_cut_from_training(tmp_path):
     images = {str(i): {"width": 50, "height": 60, "objects": {"7": thing("rug")}} for i in range(1, 31)}
     source = write(tmp_path / "a", train=images, val=VAL)
-    arguments = ["--dataset", "gqa", "--annotations", str(source), "--output", str(tmp_path), "--min_occurances", "1"]
+    arguments = ["--dataset", "gqa", "--annotations", str(source), "--output", str(tmp_path), "--min_occurrences", "1"]
     assert main(arguments) == 0
     splits = [Split(tmp_path / "data" / "data_samples" / f"{n}_data.json") for n in ("train", "validation", "test")]
     assert [len(split) for split in splits] == [27, 3, 1]

@@ -47,7 +47,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_its_splits_know_the_size_of_every_image(sample, tmp_path):
-    arguments = ["--annotations", str(sample / "raw_data"), "--min_occurances", "1", "--output", str(tmp_path)]
+    arguments = ["--annotations", str(sample / "raw_data"), "--min_occurrences", "1", "--output", str(tmp_path)]
     assert create_graph.main(arguments) == 0
     for path in (tmp_path / "data" / "data_samples").iterdir():
         for record in Split(path):

@@ -35,7 +35,7 @@ def write(folder, **files):
 
 
 def run(source, output, *more):
-    arguments = ["--dataset", "own", "--annotations", str(source), "--output", str(output), "--min_occurances", "1"]
+    arguments = ["--dataset", "own", "--annotations", str(source), "--output", str(output), "--min_occurrences", "1"]
     return main([*arguments, *more])
 
 

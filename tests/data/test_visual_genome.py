@@ -334,7 +334,7 @@ def test_equals_plain_loops(tmp_path_factory, images, minimum, batch):
         annotations = read_visual_genome(folder)
     counted = np.ones(len(annotations.image_ids), bool)
     if not expected["entities"]:
-        with pytest.raises(InputError, match="--min_occurances"):
+        with pytest.raises(InputError, match="--min_occurrences"):
             choose_vocabulary(annotations, counted, minimum)
         return
     vocabulary = choose_vocabulary(annotations, counted, minimum)

@@ -66,7 +66,7 @@ def test_a_thing_next_to_itself_is_two_things_with_one_box(tmp_path):
 def test_the_vocabulary_keeps_the_files_order_and_every_word(tmp_path):
     folder, output = write(tmp_path / "vrd"), tmp_path / "out"
     arguments = ["--dataset", "vrd", "--annotations", str(folder), "--output", str(output), "--num_validation", "1"]
-    assert main([*arguments, "--min_occurances", "1"]) == 0
+    assert main([*arguments, "--min_occurrences", "1"]) == 0
     graph = SemanticActionGraph.load(output / "graph.pickle")
     assert graph.entities == graph.annotation_categories == ["man", "dog", "cat"]
     assert graph.predicates == graph.annotation_predicates == ["on", "by", "below"]  # "below" is only in the test set
@@ -75,7 +75,7 @@ def test_the_vocabulary_keeps_the_files_order_and_every_word(tmp_path):
     ] == [1, 1, 2]
     assert len(Split(output / "data" / "data_samples" / "test_data.json")[1].labels.relationships) == 1
 
-    assert main([*arguments, "--min_occurances", "2", "--graph_from", "all"]) == 0
+    assert main([*arguments, "--min_occurrences", "2", "--graph_from", "all"]) == 0
     graph = SemanticActionGraph.load(output / "graph.pickle")
     assert (graph.entities, graph.predicates) == (["man", "dog"], ["on"])
     assert graph.annotation_categories == ["man", "dog", "cat"]
@@ -149,7 +149,7 @@ def test_a_missing_file_says_where_to_get_it(tmp_path):
 
 def test_the_real_data_keep_every_triplet(tmp_path, capsys):
     vrd = vrd_folder()
-    arguments = ["--dataset", "vrd", "--annotations", str(vrd), "--min_occurances", "1", "--output", str(tmp_path)]
+    arguments = ["--dataset", "vrd", "--annotations", str(vrd), "--min_occurrences", "1", "--output", str(tmp_path)]
     assert main(arguments) == 0
     splits = {n: Split(tmp_path / "data" / "data_samples" / f"{n}_data.json") for n in ("train", "validation", "test")}
     assert {name: len(split) for name, split in splits.items()} == {"train": 3402, "validation": 378, "test": 500}
@@ -177,7 +177,7 @@ def test_the_real_data_keep_every_triplet(tmp_path, capsys):
 def test_forty_photographs_to_train_on_and_twenty_to_test_on(tmp_path, capsys):
     vrd = vrd_folder()
     arguments = ["--dataset", "vrd", "--annotations", str(vrd), "--images_dir", str(vrd / "images")]
-    arguments += ["--num_train", "40", "--num_validation", "0", "--num_test", "20", "--min_occurances", "1"]
+    arguments += ["--num_train", "40", "--num_validation", "0", "--num_test", "20", "--min_occurrences", "1"]
     assert main([*arguments, "--output", str(tmp_path)]) == 0
     names = [
         {r.image_name for r in Split(tmp_path / "data" / "data_samples" / f"{n}_data.json")} for n in ("train", "test")

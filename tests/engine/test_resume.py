@@ -34,7 +34,7 @@ FLAGS = shlex.split(
 def world(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     make_sample(["--output", str(folder / "data"), "--num_images", "48"])
-    create_graph(["--annotations", str(folder / "data/raw_data"), "--output", str(folder), "--min_occurances", "1"])
+    create_graph(["--annotations", str(folder / "data/raw_data"), "--output", str(folder), "--min_occurrences", "1"])
     return folder
 
 

@@ -143,7 +143,7 @@ def test_reward_for_related_objects():
 
 
 def test_large_vocabularies():
-    """More words than 16 bits count, as Visual Genome has with --min_occurances 1."""
+    """More words than 16 bits count, as Visual Genome has with --min_occurrences 1."""
     graph = make_graph([f"word {i}" for i in range(40_000)], [], [], [], [])
     record = image([("word 39999", (0, 0, 20, 20)), ("word 35000", (5, 5, 20, 20))])
     walk = Walker(graph, scene_set(graph, [record]))

@@ -20,7 +20,7 @@ def divided(made: World, folder: Path, *flags: str, fixed_words: bool = True) ->
     argv = ["--annotations", str(made.folder / "raw_data"), "--output", str(folder), "--seed", "7"]
     for kind, plural in PLURAL.items() if fixed_words else ():
         argv += [f"--{plural}", str(made.folder / f"{kind}_counts.json")]
-    assert create_graph.main([*argv, "--num_validation", "4", "--min_occurances", "1", *flags]) == 0
+    assert create_graph.main([*argv, "--num_validation", "4", "--min_occurrences", "1", *flags]) == 0
     return folder / "data" / "data_samples"
 
 

@@ -34,7 +34,7 @@ def read_annotations(name: str) -> Callable[[Path], Any]:
         folder = path.with_name("annotations")
         write_annotations(name.split("/")[0], folder)
         shutil.copyfile(path, folder / name.split("/")[1])
-        words = ["--annotations", folder, "--output", path.with_name("out"), "--min_occurances", 1]
+        words = ["--annotations", folder, "--output", path.with_name("out"), "--min_occurrences", 1]
         words += ["--dataset", name.split("/")[0]] if name.split("/")[0] != "vg" else []
         status = create_graph.main([str(word) for word in words])
         if status:

@@ -81,7 +81,7 @@ COMMANDS = {
     **{
         f"create_graph.py, {data_set} {name}": Command(
             f"annotations/{data_set}/{name}",
-            f"create_graph.py --annotations a --dataset {data_set} --min_occurances 1 --output out",
+            f"create_graph.py --annotations a --dataset {data_set} --min_occurrences 1 --output out",
             place=f"a/{name}",
             beside=f"annotations/{data_set}",
         )
@@ -90,7 +90,7 @@ COMMANDS = {
     },
     "create_graph.py, word list": Command(
         "few/words.json",
-        "create_graph.py --annotations WORLD/annotations/vg --min_occurances 1 --entities FILE --output out",
+        "create_graph.py --annotations WORLD/annotations/vg --min_occurrences 1 --entities FILE --output out",
     ),
     "create_graph.py --describe": Command("graph.pickle", "create_graph.py --describe FILE"),
     "create_graph.py --draw": Command("graph.pickle", "create_graph.py --draw FILE --word man --output out/g.svg"),

@@ -56,7 +56,7 @@ def make(made: World) -> None:
     """make_sample.py, create_graph.py, main.py --train with pixels."""
     assert data.make_sample.main(["--output", str(made.folder), "--num_images", "24"]) == 0
     raw = str(made.folder / "raw_data")
-    assert not create_graph.main(["--annotations", raw, "--output", str(made.folder), "--min_occurances", "3"])
+    assert not create_graph.main(["--annotations", raw, "--output", str(made.folder), "--min_occurrences", "3"])
     boxes = random.Random(0)
     detections = {
         record["image_name"]: [
