@@ -20,8 +20,12 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.baselines import columns, differences  # noqa: E402
 from benchmarks.tables import MEASURES  # noqa: E402
+from engine.options import parse  # noqa: E402
+from evaluation import ground_truth_arrays, train_triplets  # noqa: E402
 from files.io import atomic_write, read_json, reports_input_errors, write_json  # noqa: E402
+from files.splits import Split  # noqa: E402
 
 BREADTH_FIRST = ["--frontier", "breadth_first", "--no-use_memory", "--maximum_objects_per_subject", "500"]
 ROWS: dict[str, list[str]] = {
@@ -95,6 +99,15 @@ def table(results: dict[str, list[dict]], measure: str = "recall") -> str:
     return "\n".join(lines)
 
 
+def compared(folders: dict[str, list[Path]], flags: Sequence[str]) -> str:
+    """Markdown: the first row less each other one, means over seeds, paired 95 % intervals over images."""
+    options = parse(["--test", *flags])
+    truth = ground_truth_arrays(Split(options.test_data), train_triplets(Split(options.train_data)))
+    found = {name: columns(seeds, truth) for name, seeds in folders.items()}
+    first = next(iter(found))
+    return "\n".join(differences(first, found.pop(first), found)[0])
+
+
 @reports_input_errors
 def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -107,11 +120,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv[:split])
     output = Path(arguments.output_dir)
+    flags = argv[split + 1 :]
     results: dict[str, list[dict]] = {}
+    folders: dict[str, list[Path]] = {}
     for name in arguments.rows:
         folder = output / name.replace(" ", "_").replace(",", "").replace("'", "")
-        results[name] = [run(folder / str(seed), [*argv[split + 1 :], *ROWS[name]], seed) for seed in arguments.seeds]
-        text = "\n\n".join(table(results, measure) for measure in MEASURES)
+        folders[name] = [folder / str(seed) for seed in arguments.seeds]
+        results[name] = [
+            run(place, [*flags, *ROWS[name]], seed) for place, seed in zip(folders[name], arguments.seeds, strict=True)
+        ]
+        text = "\n\n".join([*(table(results, measure) for measure in MEASURES), compared(folders, flags)])
         with atomic_write(output / "ablations.md", "w") as file:
             file.write(text + "\n")
         write_json(output / "ablations.json", results, indent=1)

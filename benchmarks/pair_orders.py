@@ -10,6 +10,7 @@ from scenes.records import best_first_dtype
 from scenes.scene import SceneSet
 from vrl_model import Agent
 
+LAST = -1.0  # less than any pair's
 Order = Callable[[np.ndarray], np.ndarray]  # candidates (n,) -> (n,) float32
 
 
@@ -34,14 +35,19 @@ def orders(agent: Agent, scenes: SceneSet, table: np.ndarray, seed: int) -> dict
         chance = agent(states).predicate_confidence.sum(dim=1).numpy()
         return chance.astype(np.float32) * candidates["certainty"] + np.float32(1e-6)
 
-    return {
-        "learned": None,
+    others: dict[str, Order] = {
         "lookahead": lookahead,
         "table": lambda c: (table[c["subject_category"], c["object_category"]] * c["certainty"]).astype(np.float32),
         "confidence": lambda c: c["certainty"].copy(),
         "breadth first": breadth_first,
         "random": lambda c: 1 - rng.random(len(c)).astype(np.float32),
     }
+    return {"learned": None} | {name: pairs_first(order) for name, order in others.items()}
+
+
+def pairs_first(order: Order) -> Order:
+    """The order of pairs, and after them the objects by themselves (of which their attributes are asked)."""
+    return lambda candidates: np.where(candidates["object"] < 0, np.float32(LAST), order(candidates))
 
 
 def agent_dtype(scenes: SceneSet, agent: Agent) -> np.dtype:

@@ -117,8 +117,14 @@ def damped_findings(found: Findings, scenes: SceneSet) -> Findings:
 
 
 def within(found: Findings, budget: int) -> Findings:
-    """What had been said after `budget` looks at each image: the best of it."""
-    rows = found.relationships["step"] < budget
+    """What had been said after `budget` pairs of each image: the best of it. Objects by themselves are no pairs."""
+    pairs = {key: values[found.steps["object"] >= 0] for key, values in found.steps.items()}
+    order = np.lexsort((pairs["step"], pairs["scene"]))
+    scene, step = pairs["scene"][order], pairs["step"][order]
+    beyond = np.arange(len(scene)) - np.searchsorted(scene, scene) == budget  # the first pair of each image too many
+    limit = np.full(max(scene.max(initial=0), found.relationships["scene"].max(initial=0)) + 1, np.iinfo(np.int64).max)
+    limit[scene[beyond]] = step[beyond]
+    rows = found.relationships["step"] < limit[found.relationships["scene"]]
     return best(found._replace(relationships={key: values[rows] for key, values in found.relationships.items()}))
 
 
@@ -130,5 +136,5 @@ def tasks_of(found: Findings, scenes: SceneSet, seen: set[tuple[str, ...]]) -> d
 
 
 def recall_within(found: Findings, budget: int, scenes: SceneSet) -> Counts:
-    """What had been found after `budget` looks at each image."""
+    """What had been found after `budget` pairs of each image."""
     return counts_of(within(found, budget), scenes, scenes.images)[0]["relationship"]

@@ -6,7 +6,8 @@
 
 A trained agent (`--run`: best.pt of main.py --train with --frontier best_first; several seeds: their mean) looks at T
 pairs an image, in each order; nothing else differs. Recall of every budget is that of what had been said until then:
-its own best 50 and 100.
+its own best 50 and 100. Objects by themselves, of which attributes are asked, are no pairs, and do not count; the
+orders that know nothing of attributes look at them last.
 
     learned        the agent's own: by the candidate network's Q, which costs a hundredth of a look
     breadth first  the most confident object with all others, then the next one
@@ -174,7 +175,7 @@ def report(tally: Tally, runs: Sequence[Run], options: argparse.Namespace) -> st
             if order != "learned"
         ]
         lines += [
-            table(f"Relationship {name} after so many looks at an image, mean of {len(runs)} agents:", [head, *rows]),
+            table(f"Relationship {name} after so many pairs of an image, mean of {len(runs)} agents:", [head, *rows]),
             table(f"The learned order of each agent, {name}:", [head, *seeds]),
             table(
                 f"The learned order less each other's, {name}, 95 % intervals (paired bootstrap over images):",
@@ -233,9 +234,11 @@ def costs(tally: Tally, runs: Sequence[Run]) -> str:
     looks, stops = tally.looks["learned"], tally.stops["learned"]
     pairs, judged = sum(policy.looks for policy in looks), sum(policy.judged for policy in looks)
     look, judge = runs[0].multiply_adds(), runs[0].network.candidate.multiply_adds
+    members = len(runs[0].network.members)
     lines.append(
         f"A look costs {look:,} multiply-adds, judging a candidate {judge:,} ({judge / look:.2%}); {judged / pairs:.2f}"
-        f" are judged for each pair, {judged * judge / (pairs * look):.2%} of the looks' multiply-adds."
+        f" are judged for each pair, {judged * judge / (pairs * look):.2%} of the looks' multiply-adds"
+        f" ({judged * judge * members / (pairs * look):.2%} of one network's)."
     )
     for title, walks in (("Every pair", looks), ("Stopping by itself", stops)):
         seconds = (sum(getattr(walk, f"{what}_seconds") for walk in walks) for what in ("look", "judge"))
