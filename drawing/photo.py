@@ -59,6 +59,7 @@ def draw_boxes(
     last = np.array([0, 0, 1, 1])  # the last pixel is inside: scale its far edge
     place = (place + last) * scale - last
     place = place.clip(0, np.array([*size, *size]) - 1)
+    place[:, 2:] = np.maximum(place[:, 2:], place[:, :2])  # what is smaller than a pixel is drawn as one
 
     canvas = ImageDraw.Draw(picture)
     unit = max(size) / 1000

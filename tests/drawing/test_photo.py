@@ -35,6 +35,7 @@ def test_a_photo_read_smaller_has_its_boxes_in_place():
 def test_boxes_past_the_edge_of_no_area_and_large_ones():
     photo = Image.new("RGB", (700, 300), "white")
     objects = [thing("all", -50, -50, 9000, 9000), thing("none", 5, 5, 0, 0), thing("dot", 699, 299, 1, 1)]
+    objects += [thing("speck", 100, 100, 0.2, 0.2), thing("thread", 0, 50, 0.5, 90)]  # smaller than a pixel
     assert draw_boxes(photo, graph_of(objects)).size == (700, 300)
 
 
