@@ -43,7 +43,7 @@ def read_log(path: str | Path) -> Log:
     """A CSV log as {column: one number an epoch}; an empty cell is NaN.
 
     Raises InputError naming the file, line and column for a cell that is not a number, a row of another length,
-    a file with no column "epoch", or with no epoch yet.
+    a file with no column "epoch", with a column twice, or with no epoch yet.
     """
     try:
         text = read_bytes(path, "give the log.csv that main.py --train wrote").decode("utf-8-sig")
@@ -55,6 +55,8 @@ def read_log(path: str | Path) -> Log:
         raise InputError(
             f'{path}: has no column "epoch" in its first line; give the log.csv that main.py --train wrote'
         )
+    if repeated := [name for name in columns if name and columns.count(name) > 1]:
+        raise InputError(f"{path}: its first line names column {repeated[0]!r} more than once; remove one of them")
     log: Log = {name: [] for name in columns}
     try:
         for row in rows:

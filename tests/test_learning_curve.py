@@ -80,6 +80,7 @@ def test_runs_are_called_by_what_tells_them_apart():
     [
         ("", 'no column "epoch"'),
         ("a,b\n1,2\n", 'no column "epoch"'),
+        ("epoch,reward,reward\n1,2,3\n", "names column 'reward' more than once"),
         ("epoch,reward\n", "holds no epoch yet"),
         ("epoch,reward\n1e308,1\n", "line 2, column 'epoch' holds '1e308', which is too large to draw"),
         ("epoch,reward\n1,good\n", "line 2, column 'reward' holds 'good', which is not a number"),
