@@ -20,8 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from anywher
 from drawing.pictures import ENDINGS, check_ending, draw_graph, names_without_font
 from drawing.selection import MOST_RELATIONSHIPS, MOST_UNSCORED, counted, drawing_limits, items_to_draw
 from drawing.sizes import boxes_size, hold_against, read_photo
-from files.io import remove_leftovers, reports_input_errors
+from files.io import InputError, remove_leftovers, reports_input_errors
 from files.photo_checks import PhotoCheck
+from files.photo_names import match_photos
 from files.scene_graphs import read_graph
 
 LARGEST_PHOTO = 2560  # pixels on the longer side: more than is shown of any
@@ -65,6 +66,12 @@ def main(argv: list[str] | None = None) -> None:
     limits = drawing_limits(graph)
     limits |= {name: getattr(arguments, name) for name in limits if getattr(arguments, name) is not None}
     truth = read_graph(arguments.ground_truth, arguments.image_id) if arguments.ground_truth else None
+    name, other = graph["image_name"], truth["image_name"] if truth else ""
+    if name and other and not match_photos([other], [Path(name)])[0]:
+        raise InputError(
+            f"{arguments.ground_truth}: is of image {other!r}, but {arguments.graph} is of {name!r}; "
+            "give the ground truth of the same image"
+        )
     image, size = None, None
     if arguments.image:
         photo = read_photo(arguments.image, LARGEST_PHOTO)

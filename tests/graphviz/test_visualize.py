@@ -146,6 +146,15 @@ def test_ground_truth_shows_hits_and_misses(main, tmp_path):
         assert words in markup
 
 
+def test_ground_truth_of_another_image_is_refused(main, tmp_path, capsys):
+    for file, name in (("curr", "photos/1.jpg"), ("own", "1.jpg"), ("other", "2.jpg")):
+        (tmp_path / f"{file}.json").write_text(json.dumps({"image_name": name, "objects": [{"name": "man"}]}))
+    arguments = ["--graph", str(tmp_path / "curr.json"), "--output", str(tmp_path / "g.svg"), "--no-open"]
+    assert main([*arguments, "--ground_truth", str(tmp_path / "other.json")]) == 2
+    assert "other.json: is of image '2.jpg', but" in capsys.readouterr().err
+    assert not main([*arguments, "--ground_truth", str(tmp_path / "own.json")])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
