@@ -30,12 +30,20 @@ class InputError(Exception):
 
 
 def reports_input_errors(main: Callable[..., int | None]) -> Callable[..., int | None]:
-    """Decorate a script's `main`: an `InputError` ends it with one line and status 2, Ctrl-C with one and 130."""
+    """Decorate a script's `main`: an `InputError` ends it with one line and status 2, Ctrl-C with one and 130.
+
+    Characters that the terminal's encoding lacks are printed as backslash escapes.
+    """
 
     @functools.wraps(main)
     def run(*args: Any, **kwargs: Any) -> int | None:
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
         try:
-            return main(*args, **kwargs)
+            status = main(*args, **kwargs)
+            print(end="", flush=True)  # what standard output does not take is told below, not at exit
+            return status
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
@@ -43,10 +51,11 @@ def reports_input_errors(main: Callable[..., int | None]) -> Callable[..., int |
             sys.stderr.close()
             return 1
         except OSError as error:
-            if error.filename is None:
-                raise
-            name = str(error.filename)
-            print(f"error: {name[:200]}{'…' * (len(name) > 200)}: {error.strerror}", file=sys.stderr)
+            name = error.filename
+            if name is None and _output_is_lost():
+                name = "standard output"
+            where = "" if name is None else f"{str(name)[:200]}{'…' * (len(str(name)) > 200)}: "
+            print(f"error: {where}{error.strerror or first_line(error)}", file=sys.stderr)
             return 2
         except MemoryError:
             print("error: out of memory; give less at a time (fewer images or boxes, smaller sizes)", file=sys.stderr)
@@ -56,6 +65,17 @@ def reports_input_errors(main: Callable[..., int | None]) -> Callable[..., int |
             return 130
 
     return run
+
+
+def _output_is_lost() -> bool:
+    """Whether standard output takes nothing more. It is closed then, or Python would fail on it again at exit."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        return True
+    return False
 
 
 def read_bytes(path: str | Path, cure: str = "check the path") -> bytes:
@@ -174,13 +194,17 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path`; rename it to `path` when the block ends well.
 
-    A crash or an error leaves the old file as it was. Raises InputError when the
-    folder cannot be written or the disk is full.
+    A crash or an error leaves the old file as it was. A link stays: the file that it leads to is written. Raises
+    InputError when the folder cannot be written, the disk is full, or `path` is a folder, a pipe or a device.
     """
-    path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_temporary_prefix(path), suffix=".tmp")
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if os.path.lexists(target) and not stat.S_ISREG(os.stat(target).st_mode):
+            raise InputError(f"{path}: cannot be written (it is not a regular file); choose another folder or name")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=_temporary_prefix(target), suffix=".tmp")
     except OSError as error:
         if error.errno in _DISK_FULL:
             raise InputError(f"{path}: the disk is full; the previous file, if any, is untouched") from None
@@ -192,7 +216,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        os.replace(temporary, target)
         temporary = None
     except OSError as error:
         if error.errno in _DISK_FULL:
@@ -219,7 +243,7 @@ def _lock(descriptor: int) -> bool:
 
 def remove_leftovers(*paths: str | Path) -> None:
     """Remove the temporary files that killed runs left beside these paths, not those that are being written."""
-    for path in map(Path, paths):
+    for path in map(Path, map(os.path.realpath, paths)):
         _remove_temporary(path.parent, re.compile(re.escape(_temporary_prefix(path)) + r"\w{8}\.tmp"))
 
 

@@ -1,7 +1,9 @@
 """Reading and writing files: what is wrong is one line, what was there before stays."""
 
 import errno
+import io
 import os
+import sys
 
 import pytest
 
@@ -59,6 +61,22 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_what_is_no_regular_file_is_not_replaced_and_a_link_stays(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "to pipe").symlink_to("pipe")
+    for name in ("pipe", "to pipe"):
+        with pytest.raises(InputError, match=rf"{name}: cannot be written \(it is not a regular file\); choose"):
+            write_json(tmp_path / name, 1)
+    assert (tmp_path / "pipe").is_fifo()
+    for name in ("there.json", "new.json"):
+        (tmp_path / f"to {name}").symlink_to(tmp_path / name)
+    (tmp_path / "there.json").write_text("1\n")
+    for name in ("there.json", "new.json"):
+        write_json(tmp_path / f"to {name}", 2)
+        assert (tmp_path / f"to {name}").is_symlink()
+        assert (tmp_path / name).read_text() == "2\n"
+
+
 def test_errors_of_the_callers_own_work_stay_what_they_are(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "a"):
         (tmp_path / "other").read_text()
@@ -80,3 +98,27 @@ def test_what_the_system_refuses_ends_in_one_short_line(capsys, error, said):
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
     assert len(line) < 300
+
+
+class _FullDisk(io.RawIOBase):
+    """What a redirection to a full disk is: every write fails."""
+
+    def writable(self):
+        return True
+
+    def write(self, _):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_an_output_that_takes_nothing_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(_FullDisk())))
+    assert reports_input_errors(lambda: print("a table"))() == 2
+    assert capsys.readouterr().err == "error: standard output: No space left on device\n"
+    assert sys.stdout.closed, "or Python fails on it once more at exit"
+
+
+def test_characters_that_the_terminal_lacks_are_escaped(monkeypatch):
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert not reports_input_errors(lambda: print("café → 猫"))()
+    assert stdout.buffer.getvalue() == "café \\u2192 \\u732b\n".encode("latin-1")
