@@ -16,6 +16,7 @@ ground truth's own pixels. Ground truth: a split file. Names are compared exactl
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,14 @@ import numpy as np
 from drawing.predicates import draw_predicates
 from files.io import InputError, remove_leftovers, reports_input_errors, text_table, write_json
 from files.one_set import check_tested
-from files.predictions import PhrasesOfImages, named_as, prediction_scenes, read_predictions, truth_scenes
+from files.predictions import (
+    PhrasesOfImages,
+    check_boxes_are_pixels,
+    named_as,
+    prediction_scenes,
+    read_predictions,
+    truth_scenes,
+)
 from files.splits import ImageRecord, Split
 from metrics import sgg, vrd
 from metrics.figures import RESAMPLES, Counts, by_word, difference, figures
@@ -127,7 +135,10 @@ def score_against(
     ns: Sequence[int] | None = None,
     source: str = "predictions",
 ) -> tuple[dict[str, Counts], dict[str, Any]]:
-    """What each task asks for and what was found, and how many images there are: see `evaluate`."""
+    """What each task asks for and what was found, and how many images there are: see `evaluate`.
+
+    Warns on stderr when nothing can be found because the predictions' names are not those of the ground truth.
+    """
     predictions = named_as(predictions, truth.images)
     unknown = [name for name in predictions if name not in truth.images]
     if predictions and len(unknown) == len(predictions):
@@ -136,6 +147,8 @@ def score_against(
             "give the split that they were made for"
         )
     predicted = prediction_scenes(predictions, truth.images, truth.vocabulary, source)
+    check_boxes_are_pixels(predicted, truth.phrases, source)
+    _warn_of_other_names(predicted, truth, source)
     about = {
         "protocol": protocol,
         "images": len(truth.images),
@@ -143,6 +156,21 @@ def score_against(
         "unknown_images": unknown,
     }
     return task_counts(predicted, truth, protocol, ns), about
+
+
+def _warn_of_other_names(predicted: PhrasesOfImages, truth: GroundTruth, source: str) -> None:
+    """One line when no subject, predicate, object, entity or attribute that is predicted is annotated anywhere."""
+    parts = (("subject", "predicate", "object"), ("entity", "attribute"))
+    for found, annotated, words in zip(predicted, truth.phrases, parts, strict=True):
+        for word, said, known in zip(words, found.labels.T, annotated.labels.T, strict=True):
+            if len(said) and len(known) and not np.isin(said, known).any():
+                name = list(truth.vocabulary)[said[0]]
+                print(
+                    f"warning: {source}: no predicted {word} ({name!r}, …) is one of the ground truth's; "
+                    "names are compared exactly, upper and lower case too",
+                    file=sys.stderr,
+                )
+                return
 
 
 def compare(one: Mapping[str, Counts], other: Mapping[str, Counts], resamples: int = RESAMPLES) -> dict[str, Any]:
@@ -257,6 +285,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     if not arguments.output.name:
         raise InputError(f"--output {arguments.output}: name a file, results.json for instance")
+    for flag in ("predictions", "ground_truth", "compare", "train_data"):
+        path = getattr(arguments, flag)
+        if path and os.path.exists(path) and arguments.output.exists() and arguments.output.samefile(path):
+            raise InputError(f"--output {arguments.output} is the file of --{flag}; name another one")
     ns = getattr(arguments, "recall_at", None)
     predictions = read_predictions(arguments.predictions)
     other = read_predictions(arguments.compare) if arguments.compare else None
@@ -276,7 +308,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(format_table(results))
     if other is not None:
         others, _ = score_against(other, truth, arguments.protocol, ns, arguments.compare)
-        results["compared_with"] = arguments.compare
+        results["compared_with"] = os.fsencode(arguments.compare).decode(errors="backslashreplace")
         results["differences"] = compare(counts, others)
         print(f"\n{arguments.predictions} less {arguments.compare}, points [95 % interval over the same images]:")
         print(format_differences(results["differences"]))

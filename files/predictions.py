@@ -21,6 +21,8 @@ import numpy as np
 from files.io import InputError, decode_json, read_json
 from files.splits import ImageRecord
 
+FARTHEST = 1e9  # pixels; a corner beyond says nothing
+
 Box = tuple[float, float, float, float]
 
 
@@ -167,7 +169,8 @@ def prediction_scenes(
 ) -> PhrasesOfImages:
     """Predictions of the images that have a number, as arrays; names that are new get a number in the vocabulary.
 
-    Raises InputError naming `source`, the image and the item: wrong shape, a number that is not finite, an empty box.
+    Raises InputError naming `source`, the image and the item: wrong shape, a number that is not finite, a corner
+    beyond `FARTHEST`, an empty box.
     """
     relationships, attributes = _Columns(vocabulary, 3, 2), _Columns(vocabulary, 2, 1)
     for name, found in predictions.items():
@@ -196,17 +199,32 @@ def prediction_scenes(
     return scenes
 
 
+def check_boxes_are_pixels(predicted: PhrasesOfImages, truth: PhrasesOfImages, source: str) -> None:
+    """Raise InputError when all predicted boxes lie within 0 to 1, as shares of the image do, unlike annotated ones."""
+    found, annotated = (np.concatenate([part.boxes.ravel() for part in phrases]) for phrases in (predicted, truth))
+    if len(found) and found.min() >= 0 and found.max() <= 1 and annotated.max(initial=0) > 1:
+        raise InputError(
+            f"{source}: all boxes lie within 0 to 1, as shares of the image; boxes must be in the ground truth's pixels"
+        )
+
+
 def _check_numbers(phrases: Phrases, image_names: list[str], source: str) -> None:
     finite = np.isfinite(phrases.boxes).all(axis=(1, 2)) & np.isfinite(phrases.scores)
     with np.errstate(invalid="ignore"):  # infinity - infinity
         filled = (phrases.boxes[..., 2:] - phrases.boxes[..., :2] + 1 > 0).all(axis=(1, 2))
-    good = finite & filled
+    near = (np.abs(phrases.boxes) <= FARTHEST).all(axis=(1, 2))
+    good = finite & near & filled
     if good.all():
         return
     row = int(np.argmin(good))
     image = phrases.image[row]
     item = row - int(np.argmax(phrases.image == image))  # an image's rows stand together
-    trouble = "a box with no pixel (x2 < x1 or y2 < y1)" if finite[row] else "a score or corner that is not finite"
+    if not finite[row]:
+        trouble = "a score or corner that is not finite"
+    elif not near[row]:
+        trouble = "a corner beyond 1,000,000,000 pixels"
+    else:
+        trouble = "a box with no pixel (x2 < x1 or y2 < y1)"
     raise InputError(
         f"{source}[{item}] of image {image_names[image]!r} has {trouble}; "
         "boxes are [x1, y1, x2, y2] in pixels, both corners inside"

@@ -1,6 +1,7 @@
 """evaluation.py: scoring by name, the script, and bad input."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,33 @@ def test_an_output_that_is_no_file_is_refused_at_once(tmp_path, split, capsys, o
     assert "name a file, results.json for instance" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flag", ["--predictions", "--ground_truth", "--compare", "--train_data"])
+def test_an_output_that_is_an_input_is_refused(tmp_path, split, capsys, flag):
+    (tmp_path / "input.json").write_text("{}")
+    (tmp_path / "link.json").symlink_to("input.json")
+    files = {"--predictions": "nowhere.json", "--ground_truth": str(split)}
+    files |= {flag: str(tmp_path / "input.json"), "--output": str(tmp_path / "link.json")}
+    assert evaluation.main([word for pair in files.items() for word in pair]) == 2
+    assert f"link.json is the file of {flag}; name another one" in capsys.readouterr().err
+    assert (tmp_path / "input.json").read_text() == "{}"
+
+
+def test_a_name_that_is_not_utf8_is_written_in_printable_form(tmp_path, split):
+    found = {"1.jpg": {"relationships": [relation(A, B)]}}
+    other = os.fsdecode(os.fsencode(tmp_path) + b"/other\xff.json")
+    Path(other).write_text(json.dumps(found))
+    assert run(tmp_path, split, found, "--compare", other) == 0
+    assert json.loads((tmp_path / "results.json").read_text())["compared_with"].endswith("/other\\xff.json")
+
+
+def test_names_that_the_ground_truth_never_has_are_told(tmp_path, split, capsys):
+    found = relation(A, B) | {"predicate": "Ride"}
+    assert run(tmp_path, split, {"1.jpg": {"relationships": [found]}}) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: ")
+    assert "no predicted predicate ('Ride', …) is one of the ground truth's; names are compared exactly" in line
+
+
 def test_reading_predictions_back_gives_the_same_scores(tmp_path, split):
     plain = {"1.jpg": {"relationships": [relation(A, B)], "attributes": [attribute(A)]}}
     path = tmp_path / "predictions.json"
@@ -128,6 +156,8 @@ BAD = {
     "three corners": ({"1.jpg": {"attributes": [attribute((0, 0, 1))]}}, "$.attributes[0].box"),
     "no score": ({"1.jpg": {"attributes": [attribute(A, None)]}}, "$.attributes[0].score"),
     "empty box": ({"1.jpg": {"relationships": [relation(A, B), relation(A, (5, 0, 4, 9))]}}, "relationships[1]"),
+    "far corner": ({"1.jpg": {"relationships": [relation(A, (0, 0, 2e9, 9))]}}, "a corner beyond 1,000,000,000"),
+    "shares": ({"1.jpg": {"attributes": [attribute((0.1, 0.2, 0.5, 1))]}}, "all boxes lie within 0 to 1"),
     "no image known": ({"x/1.jpg": {}}, "'x/1.jpg'"),
 }
 
