@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data.processes import Workers
-from files.io import InputError
+from files.io import InputError, not_utf8
 
 BATCH_BYTES = 1 << 18  # decoded at a time: few enough that the objects stay in the processor's cache
 RANGE_BYTES = 8 << 20  # what a process is given at a time
@@ -220,8 +220,8 @@ def mask_not_finite(text: bytes) -> bytes:
 
 def describe_fault(error: Exception, text: bytes) -> str:
     """What is wrong with a piece of JSON that did not decode."""
-    if isinstance(error, UnicodeDecodeError):
-        return f"is not UTF-8 text ({error.reason})"
+    if (place := not_utf8(text)) is not None:
+        return f"is not UTF-8 text (its byte {place})"
     not_finite = _NOT_FINITE.search(text)
     return f"{not_finite[0].decode()} is not a number in JSON" if not_finite else str(error)
 

@@ -173,20 +173,32 @@ def decode_json(data: bytes | msgspec.Raw, name: str | Path, type: Any = Any) ->
         return msgspec.json.decode(data, type=type)
     except msgspec.ValidationError as error:
         raise InputError(f"{name}: has the wrong shape: {error}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name}: is not UTF-8 text at byte {error.start}; save it as UTF-8") from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if head.startswith(GZIP):
+            raise InputError(f"{name}: is compressed (gzip); unpack it") from None
         if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in head:
             raise InputError(f"{name}: is not UTF-8 text (it looks like UTF-16 or UTF-32); save it as UTF-8") from None
+        if (place := not_utf8(data)) is not None:
+            raise InputError(f"{name}: is not UTF-8 text at byte {place}; save it as UTF-8") from None
         not_finite = re.search(rb"[:\[,]\s*-?(NaN|Infinity)\b", data)
         cure = f"{not_finite[1].decode()} is not a JSON number" if not_finite else "is the file cut off?"
         raise InputError(f"{name}: is not valid JSON: {error}; {cure}") from None
+
+
+def not_utf8(data: bytes | msgspec.Raw) -> int | None:
+    """The first byte that is not UTF-8 text; None where all is. (What msgspec raises depends on its version.)"""
+    try:
+        bytes(data).decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return None
 
 
 def _temporary_prefix(path: Path) -> str:
     return f".{path.name[:100]}."
 
 
+GZIP = b"\x1f\x8b"
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
