@@ -89,16 +89,17 @@ def map_classes(
                 near = difflib.get_close_matches(" ".join(words[:1]), graph.entities, n=3)
                 hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "name one of its categories"
                 raise InputError(f"class map: {name!r} is mapped to {word}, which the agent does not know; {hint}")
-    given = [(class_map.synonyms, False) for class_map in user] + [(class_map.stand_ins, True) for class_map in user]
+    given = [(_folded(class_map.synonyms), False) for class_map in user]
+    given += [(_folded(class_map.stand_ins), True) for class_map in user]
     others = [class_map for class_map in maps if not class_map.strict]
-    coming_along = [(class_map.synonyms, False) for class_map in others]
+    coming_along = [(_folded(class_map.synonyms), False) for class_map in others]
     theirs = {fold_name(name) for name in classes}
     alone = [
         ({name: words for name, words in synonyms.items() if not theirs & set(map(fold_name, words))}, False)
         for synonyms, _ in coming_along
     ]
     if stand_ins:
-        coming_along += [(class_map.stand_ins, True) for class_map in others]
+        coming_along += [(_folded(class_map.stand_ins), True) for class_map in others]
 
     entities = np.full(len(classes), -1, dtype=np.int64)
     is_stand_in = np.zeros(len(classes), dtype=bool)
@@ -113,8 +114,17 @@ def map_classes(
     return MappedClasses(entities, is_stand_in, unknown)
 
 
+def _folded(words: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The words by class as it is written, and by its folded name."""
+    return {_fold_class(name): found for name, found in words.items()} | dict(words)
+
+
+def _fold_class(name: str) -> str:
+    return fold_name(name.replace("_", " "))
+
+
 def _looked_up(words: Mapping[str, list[str]], name: str) -> list[str]:
-    return words.get(name) or words.get(" ".join(name.lower().replace("_", " ").split())) or []
+    return words.get(name) or words.get(_fold_class(name)) or []
 
 
 def _first_known(words: Sequence[str], graph: SemanticActionGraph) -> int:

@@ -52,6 +52,12 @@ def test_the_users_map_comes_first_even_before_the_graphs_own_words():
     assert not mapped.stand_in.any()
 
 
+def test_case_underscores_and_spaces_do_not_count_in_the_map_either():
+    mine = ClassMap({"PERSON ": ["horse"], "TV_Monitor": ["sofa"], "Tv monitor": ["monitor"]}, strict=True)
+    mapped = map_classes(["person", "tv_monitor", "TV_Monitor"], make_graph(), [mine])
+    assert names(make_graph(), mapped) == ["horse", "monitor", "sofa"]  # as it is written, then folded
+
+
 def test_a_users_map_with_an_unknown_word_is_an_error_and_another_is_not(tmp_path):
     with pytest.raises(InputError, match="'couch' is mapped to 'spaceship'"):
         map_classes(["couch"], make_graph(), [ClassMap({"couch": ["spaceship"]}, strict=True)])
