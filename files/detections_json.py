@@ -142,9 +142,21 @@ def read_boxes(path: str | Path, default_classes: Sequence[str] | None = None) -
         if not items:
             raise InputError(f"{path}: is an empty list, without a box; {CURE}")
         return _coco(path, items, None, None)
-    images = decode_json(data, path, dict[str, msgspec.Raw])
+    content = _of_object(path, decode_json(data, path, dict[str, msgspec.Raw]), default_classes)
+    if not content.image_names:
+        raise InputError(f"{path}: holds no image; {CURE}")
+    return content
+
+
+def _of_object(path: str | Path, images: dict[str, msgspec.Raw], default_classes: Sequence[str] | None) -> Content:
     lists = [key for key in COCO_LISTS if _is_list(images.get(key))]
+    if not lists and all(_is_list(images.get(key)) for key in ("images", "categories")):
+        raise InputError(f'{path}: has "images" and "categories", but no "annotations"; add the list of boxes')
     if lists and (images.keys() & {"categories", "annotations"} or _is_list(images.get("images"))):
+        if len(lists) > 1:
+            lists = [key for key in lists if bytes(images[key]).strip(b"[] \t\r\n")] or lists[:1]
+        if len(lists) > 1:
+            raise InputError(f"{path}: has boxes in both {lists[0]!r} and {lists[1]!r}; leave one list")
         parts = {
             key: decode_json(images[key], f"{path}: {key}", list[kind]) if key in images else None
             for key, kind in (("images", _CocoImage), ("categories", _CocoCategory), (lists[0], _CocoBox))
@@ -201,7 +213,11 @@ def _coco(
     names_of = {image.id: image.file_name for image in images or []}
     if len(set(names_of.values())) < len(images or []):
         raise InputError(f'{path}: two of its "images" share an id or a file name; give each its own')
-    words = {category.id: category.name for category in categories or []}
+    words: dict[int, str] = {}
+    for category in categories or []:
+        if words.setdefault(category.id, category.name) != category.name:
+            both = f"{words[category.id]!r} and {category.name!r}"
+            raise InputError(f'{path}: id {category.id} of its "categories" is both {both}; give each its own')
     rows, by_image, crowds, taken = _Rows(path, []), {}, 0, False
     numbered = False
     for i, item in enumerate(items):

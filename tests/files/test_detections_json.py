@@ -42,6 +42,11 @@ def test_one_dog_in_every_layout(tmp_path, layout):
         assert len(file["none.jpg"]) == 0
 
 
+def test_of_two_lists_the_one_with_boxes_is_read(tmp_path):
+    file = read(tmp_path, {"images": IMAGES, "categories": DOG, "annotations": [], "results": [COCO]})
+    assert len(file["my.jpg"]) == 1
+
+
 def test_the_sizes_of_photos_where_the_file_says_them(tmp_path):
     images = [*IMAGES, {"id": 9, "file_name": "odd.jpg", "width": 0, "height": 240}]
     assert read(tmp_path, {"images": images, "annotations": [COCO]}).sizes == {"my.jpg": (320, 240)}
@@ -83,6 +88,10 @@ def test_what_numbers_are_taken_for_is_said(tmp_path):
         ([COCO | {"bbox": [1, 2, 3]}], ["item 0", "3 numbers"]),
         ([COCO | {"score": 1.5}], ["1.5", "between 0 and 1"]),
         ({"images": IMAGES * 2, "categories": DOG, "annotations": [COCO]}, ['"images"']),
+        ({"images": IMAGES, "categories": [*DOG, {"id": 18, "name": "cat"}], "results": [COCO]}, ["18", "dog", "cat"]),
+        ({"images": IMAGES, "annotations": [COCO], "results": [COCO]}, ["annotations", "results", "leave one"]),
+        ({"images": IMAGES, "categories": DOG}, ['no "annotations"']),
+        ({}, ["holds no image"]),
         ({"my.jpg": [BOX | {"bbox": [115, 60, 41, 131]}]}, ["1 of 1", "x, y, width, height", "COCO's layout"]),
         ({"my.jpg": [BOX | {"bbox": [0.36, 0.25, 0.5, 0.8]}]}, ["from 0 to 1", "multiply"]),
     ],
