@@ -26,8 +26,8 @@ def read_own(
 
     Returns the annotations and the rows of the training, validation and test images; validation is None where
     it is to be cut from training; None when there is one file, to be divided. Raises InputError naming file and
-    item; with skip_bad_items malformed images are left out and counted. Boxes that are all within 0..1 are
-    refused: they are shares of the photo, not pixels.
+    item; with skip_bad_items malformed images (two objects with one id, an empty box, ...) are left out and counted.
+    Boxes that are all within 0..1 are refused: they are shares of the photo, not pixels.
     """
     directory = Path(directory)
     paths = {name: directory / f"{name}_data.json" for name in SPLITS}
@@ -38,7 +38,7 @@ def read_own(
         nonlocal bad
         end = 0
         for name, path in paths.items():
-            begin, split = end, Split(path, CURE)
+            begin, split = end, Split(path, CURE, any_box=True)
             for index in range(len(split)):
                 try:
                     record = split[index]

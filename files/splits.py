@@ -18,14 +18,18 @@ asked for, so a split of 100 000 images opens at once and takes no memory to spe
 
 from __future__ import annotations
 
+import codecs
 import mmap
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Annotated
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 
+from files.box_checks import from_0_to_1
 from files.io import InputError, atomic_write, clear_read_errors
 
 MOST_OBJECTS = 32_000  # in an image: the environment numbers them with 16 bits
@@ -33,6 +37,7 @@ MOST_OBJECTS = 32_000  # in an image: the environment numbers them with 16 bits
 # Limits keep absurd numbers (JSON has integers of 400 digits) out of the arrays made of them.
 Coordinate = Annotated[int, Meta(ge=-(10**9), le=10**9)] | Annotated[float, Meta(ge=-1e9, le=1e9)]
 Id = Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)]
+Extent = Annotated[int, Meta(gt=0, le=10**9)] | Annotated[float, Meta(gt=0, le=1e9)]
 Side = Annotated[int, Meta(ge=1, le=10**6)]
 
 
@@ -42,8 +47,8 @@ class ObjectRecord(msgspec.Struct):
     object_id: Id
     x: Coordinate
     y: Coordinate
-    w: Coordinate
-    h: Coordinate
+    w: Extent
+    h: Extent
     name: str
     attributes: list[str] = []
 
@@ -79,12 +84,19 @@ class ImageRecord(msgspec.Struct, omit_defaults=True):
 
 
 class Split(Sequence[ImageRecord]):
-    """The images of a split file, decoded one by one as they are asked for."""
+    """The images of a split file, decoded one by one as they are asked for.
 
-    def __init__(self, path: str | Path, cure: str = "make the file with create_graph.py"):
-        """Raises InputError, which ends in `cure`, when the file is missing or is not a JSON list."""
+    Boxes of a file that was written by hand are compared with their photo's size; create_graph.py does it itself.
+    """
+
+    def __init__(self, path: str | Path, cure: str = "make the file with create_graph.py", any_box: bool = False):
+        """Raises InputError, which ends in `cure`, when the file is missing or is not a JSON list.
+
+        any_box: whoever reads the file looks at where its boxes lie.
+        """
         self.path, self._cure = Path(path), cure
         self._items = _raw_items(self.path, cure)
+        self._any_box = any_box or (len(self._items) > 0 and b'"made_in"' in bytes(self._items[0]))
         self._decoder = msgspec.json.Decoder(ImageRecord)
 
     def __len__(self) -> int:
@@ -105,6 +117,8 @@ class Split(Sequence[ImageRecord]):
         except (msgspec.DecodeError, RecursionError) as error:
             raise InputError(f"{self.path}: item {index}: {error}") from None
         _check(f"{self.path}: item {index}", record, self._cure)
+        if not self._any_box:
+            _check_boxes(f"{self.path}: item {index}", record)
         return record
 
     def __iter__(self) -> Iterator[ImageRecord]:
@@ -112,7 +126,7 @@ class Split(Sequence[ImageRecord]):
 
     def __reduce__(self) -> tuple:
         # A worker process opens the file itself: the mapping cannot be sent to it.
-        return Split, (self.path, self._cure)
+        return Split, (self.path, self._cure, self._any_box)
 
 
 def _raw_items(path: Path, cure: str) -> list[msgspec.Raw]:
@@ -122,8 +136,11 @@ def _raw_items(path: Path, cure: str) -> list[msgspec.Raw]:
             buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except ValueError:  # mmap refuses an empty file
         raise InputError(f"{path}: is empty; {cure}") from None
+    if buffer[:2] == b"\x1f\x8b":
+        raise InputError(f"{path}: is compressed (gzip); unpack it and give the JSON file")
     try:
-        return msgspec.json.decode(buffer, type=list[msgspec.Raw])
+        text = memoryview(buffer)[3 * (buffer[:3] == codecs.BOM_UTF8) :]  # Windows editors write the mark
+        return msgspec.json.decode(text, type=list[msgspec.Raw])
     except msgspec.ValidationError:
         raise InputError(f"{path}: is not a list of images; {cure}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -139,6 +156,9 @@ def _check(place: str, record: ImageRecord, cure: str) -> None:
             f"{place}: {record.image_name!r} has {len(objects):,} objects; an image may have {MOST_OBJECTS:,}"
         )
     ids = {item.object_id for item in objects}
+    if len(ids) < len(objects):
+        twice = next(id_ for id_, count in Counter(item.object_id for item in objects).items() if count > 1)
+        raise InputError(f"{place}: {record.image_name!r} has object {twice} twice; give each object its own object_id")
     for relationship in record.labels.relationships:
         for end in (relationship.subject_id, relationship.object_id):
             if end not in ids:
@@ -146,6 +166,22 @@ def _check(place: str, record: ImageRecord, cure: str) -> None:
                     f"{place}: relationship {relationship.relationship_id} names object {end}, "
                     f"which the image does not have; {cure}"
                 )
+
+
+def _check_boxes(place: str, record: ImageRecord) -> None:
+    objects, width, height = record.labels.objects, record.width, record.height
+    first_may_be = objects and objects[0].x + objects[0].w < 1.1  # saves the array for nearly all images
+    if first_may_be and from_0_to_1(np.array([(o.x, o.y, o.x + o.w, o.y + o.h) for o in objects], np.float64)):
+        raise InputError(
+            f"{place}: all boxes of {record.image_name!r} lie within 0..1; boxes are in pixels: "
+            "multiply them by the photo's width and height"
+        )
+    for thing in objects if width is not None else ():
+        if thing.x >= width or thing.y >= height or thing.x + thing.w <= 0 or thing.y + thing.h <= 0:
+            raise InputError(
+                f"{place}: {record.image_name!r} of {width} x {height}: the box of object {thing.object_id} "
+                "lies outside of the photo; give x, y, w, h in pixels"
+            )
 
 
 class SplitWriter:

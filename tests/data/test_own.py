@@ -106,6 +106,7 @@ def test_the_division_is_yours_where_there_are_files_for_it(tmp_path):
         ([image(1, MAN | {"object_id": -1}, DOG, edges=[])], "image '1.jpg': the id -1 is not from 0 to"),
         ([image(1, MAN | {"x": 10**400})], "train_data.json: item 0: Expected `int` <= 1000000000"),
         ([image(1), {"image_name": "2.jpg"}], "item 1: Object missing required field `labels`; see docs/own_data.md"),
+        ([image(1), image(2, MAN, DOG, DOG)], "item 1: '2.jpg' has object 2 twice; give each object its own object_id"),
         ([image(1, edges=[EDGE | {"object_id": 5}])], "item 0: relationship 1 names object 5"),
         ([image(1, width=500)], "item 0: give width and height, or neither"),
         (
@@ -125,9 +126,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, capsys, images, message):
 
 
 def test_bad_items_are_left_out_on_request(tmp_path):
-    source = write(
-        tmp_path, train=[image(1), {"image_name": "2.jpg"}, image(3, edges=[EDGE | {"object_id": 5}]), image(4)]
-    )
+    source = write(tmp_path, train=[image(1), {"image_name": "2.jpg"}, image(3, MAN, DOG, DOG), image(4)])
     annotations, _ = read_own(source, skip_bad_items=True)
     assert annotations.image_names == ["1.jpg", "4.jpg"]
     assert annotations.dropped == {("item", "malformed (--skip_bad_items)"): 2}

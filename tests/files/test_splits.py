@@ -1,5 +1,6 @@
 """Split files: written, opened lazily, refused when they are wrong."""
 
+import gzip
 import json
 import pickle
 
@@ -69,6 +70,19 @@ def test_any_json_layout_is_read(tmp_path):
     assert list(Split(path)) == [record(1), record(2)]
 
 
+def test_a_byte_order_mark_is_skipped(tmp_path):
+    path = tmp_path / "x.json"
+    write_split(path, [record(1)])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert list(Split(path)) == [record(1)]
+
+
+def test_where_boxes_lie_is_left_to_create_graph_in_its_own_files(tmp_path):
+    outside = ImageRecord("1.jpg", record(1).labels, width=3, height=3)
+    write_split(tmp_path / "x.json", [ImageRecord("0.jpg", record(0).labels, made_in="abc"), outside])
+    assert pickle.loads(pickle.dumps(Split(tmp_path / "x.json")))[1] == outside
+
+
 def test_an_empty_split(tmp_path):
     write_split(tmp_path / "x.json", [])
     assert list(Split(tmp_path / "x.json")) == []
@@ -99,6 +113,7 @@ def test_a_failure_while_writing_leaves_the_old_file(tmp_path):
         (b'{"a": 1}', "not a list of images"),
         (b'[{"image_name": "a"', "cut off"),
         (b"hello", "not valid JSON"),
+        (gzip.compress(b"[]"), r"compressed \(gzip\); unpack it"),
     ],
 )
 def test_a_file_that_is_no_list_is_refused_when_opened(tmp_path, text, message):
@@ -125,7 +140,14 @@ def test_missing_files_and_folders(tmp_path):
         (lambda item: item.update(width=640), "item 1: give width and height, or neither"),
         (lambda item: item.update(width=0, height=480), r"item 1: Expected `int` >= 1 - at `\$\.width`"),
         (lambda item: item["labels"]["objects"][0].update(x=10**400), r"item 1: Expected `int` <= 1000000000"),
-        (lambda item: item["labels"]["objects"][0].update(h=-1e300), r"item 1: Expected `float` >= -1000000000"),
+        (lambda item: item["labels"]["objects"][0].update(h=-1e300), r"item 1: Expected `float` > 0"),
+        (lambda item: item["labels"]["objects"][1].update(w=0), r"item 1: Expected `int` >= 1 .*objects\[1\]\.w"),
+        (lambda item: item["labels"]["objects"][1].update(object_id=7), "item 1: '1.jpg' has object 7 twice"),
+        (lambda item: item.update(width=320, height=6), "item 1: '1.jpg' of 320 x 6: the box of object 9 lies outside"),
+        (
+            lambda item: [o.update(x=0, y=0.25, w=0.5, h=0.5) for o in item["labels"]["objects"]],
+            "item 1: all boxes of '1.jpg' lie within 0..1; boxes are in pixels",
+        ),
         (lambda item: item["labels"]["objects"][0].update(object_id=10**400), r"item 1: Expected `int` <="),
         (lambda item: item["labels"].update(image_id=-(10**400)), r"item 1: Expected `int` >="),
     ],
