@@ -14,10 +14,13 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from boxes import from_xywh
 from data.annotations import Annotations
 from data.json_list import ADVICE, describe_fault, mask_not_finite, offset_in
+from files.box_checks import from_0_to_1
 from files.io import InputError, decode_json, read_bytes, read_json
 
+MOST_EMPTY = 0.02  # of all boxes; of more the numbers mean something else
 CURE = "get it with: python data/download.py vrd"
 
 
@@ -41,8 +44,8 @@ def read_vrd(directory: str | Path, skip_bad_items: bool = False) -> tuple[Annot
     Returns the annotations, training images first, and an (n,) bool mask of the test images.
     An image's objects are its unique (category, box) pairs; repeated triplets are kept. Nothing is next to
     itself: a triplet whose two ends are one such pair relates two objects with one box. Raises
-    InputError naming file, image and byte offset; with skip_bad_items single bad relationships
-    are left out and counted instead.
+    InputError naming file, image and byte offset, also for an image of both parts and for boxes in another
+    layout; with skip_bad_items single bad relationships are left out and counted instead.
     """
     directory = Path(directory)
     categories = _read_names(directory / "objects.json")
@@ -50,11 +53,15 @@ def read_vrd(directory: str | Path, skip_bad_items: bool = False) -> tuple[Annot
     images: list[tuple[str, list[_Relationship]]] = []
     bad: list[int] = []  # the image of each relationship that is left out
     sizes = []
+    met: set[str] = set()
     for part in ("train", "test"):
         path = directory / f"annotations_{part}.json"
         text = read_bytes(path, CURE)
         data = mask_not_finite(text)
         for name, raw in decode_json(data, path, dict[str, msgspec.Raw]).items():
+            if name in met:
+                raise InputError(f"{path}: image {name!r} comes twice; an image belongs to one split")
+            met.add(name)
             relationships, skipped = _read_image(
                 path, name, text, data, raw, len(categories), len(predicates), skip_bad_items
             )
@@ -80,6 +87,7 @@ def read_vrd(directory: str | Path, skip_bad_items: bool = False) -> tuple[Annot
             triplets.append((number, ends[0], relationship.predicate, ends[1]))
     table = np.array(objects, np.float64).reshape(-1, 7)
     triplet = np.array(triplets, np.int64).reshape(-1, 4)
+    _check_boxes(directory, table[:, 2:6])
     annotations = Annotations(
         image_names=[name for name, _ in images],
         image_ids=np.arange(len(images)),
@@ -103,6 +111,21 @@ def read_vrd(directory: str | Path, skip_bad_items: bool = False) -> tuple[Annot
     annotations.drop("relationship", "malformed (--skip_bad_items)", np.array(bad, np.int64))
     annotations.keep_objects({"its box is empty": (annotations.object_box[:, 2:] > 0).all(axis=1)})
     return annotations, np.arange(len(images)) >= sizes[0]
+
+
+def _check_boxes(directory: Path, boxes: np.ndarray) -> None:
+    """Raise InputError when (n, 4) boxes x, y, w, h look like those of another layout."""
+    empty = int((boxes[:, 2:] <= 0).any(axis=1).sum())
+    if empty > max(1, MOST_EMPTY * len(boxes)):
+        raise InputError(
+            f"{directory}: {empty} of {len(boxes)} boxes of annotations_{{train,test}}.json are empty or reversed; "
+            "VRD's boxes are [ymin, ymax, xmin, xmax]"
+        )
+    if from_0_to_1(from_xywh(boxes)):
+        raise InputError(
+            f"{directory}: all boxes of annotations_{{train,test}}.json lie within 0..1; "
+            "VRD's boxes are [ymin, ymax, xmin, xmax] in pixels"
+        )
 
 
 def _read_names(path: Path) -> list[str]:

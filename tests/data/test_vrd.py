@@ -126,9 +126,16 @@ def test_an_empty_box_is_dropped_with_its_relationship(tmp_path):
     }
 
 
+SHARES = {"a.jpg": [triplet((0, [0.1, 0.4, 0.2, 0.9]), 0, (1, [0.2, 0.3, 0.25, 0.5]))]}
+CORNERS = {"a.jpg": [triplet((0, [21, 1, 25, 10]), 0, (1, [70, 5, 79, 9]))]}
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
+        ({"test": TEST | {"b.jpg": []}}, "annotations_test.json: image 'b.jpg' comes twice; an image belongs to one"),
+        ({"train": CORNERS, "test": {"c.jpg": []}}, r"2 of 2 boxes .* reversed; VRD's boxes are \[ymin, ymax, xmin"),
+        ({"train": SHARES, "test": {"c.jpg": []}}, r"within 0\.\.1; VRD's boxes are \[ymin, ymax, xmin, xmax\] in"),
         ({"train": json.dumps(TRAIN)[:300]}, "cut off"),
         ({"train": "[1]"}, "wrong shape"),
         ({"train": '{"a.jpg": {}}'}, "image 'a.jpg' at byte 10: Expected `array`"),
