@@ -26,7 +26,7 @@ from faster_rcnn.detect import default_device, to_device
 from faster_rcnn.weights import load_backbone
 from files.checkpoints import count_of, load_optimizer, load_parameters, read_tensors, write_tensors
 from files.images import find_image, load_image
-from files.io import InputError, check_writable, clear_load_errors, file_digest, reports_input_errors
+from files.io import InputError, check_writable, clear_load_errors, file_digest, first_line, reports_input_errors
 from files.locks import file_lock
 from files.one_set import check_one_run
 from files.photo_checks import check_photos
@@ -84,6 +84,15 @@ class AnnotatedImages(Dataset[Example | InputError]):
 
     def __len__(self) -> int:
         return len(self.split)
+
+    def check_objects(self) -> None:
+        """Raise InputError when no image has an object whose name is a class: there is nothing to learn."""
+        names = (thing.name for record, _ in self.photos for thing in record.labels.objects)
+        if not any(self.graph.entity_index(name) >= 0 for name in names):
+            raise InputError(
+                f"{self.split.path}: none of its images has an object that the graph knows; "
+                "check --train_data and --graph"
+            )
 
     def check_sizes(self) -> str | None:
         """As `files.photo_checks.check_photos`: whether these are the photos that were annotated."""
@@ -330,10 +339,15 @@ def main(argv: list[str] | None = None) -> int:
     output = Path(args.output or ("detector.h5" if args.detector == "vgg16" else "detector.pt"))
     if (args.detector == "vgg16") != (output.suffix.lower() in (".h5", ".hdf5")):
         raise InputError(f"--output {output}: a vgg16 detector is written as .h5, the others as .pt; change its ending")
+    try:
+        torch.zeros(1, device=args.device).item()
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise InputError(f"--device {args.device}: cannot be used ({first_line(error)}); use --device cpu") from None
     graph = SemanticActionGraph.load(args.graph)
     train_data = AnnotatedImages(Split(args.train_data), args.images_dir, graph, mirror=True)
     validation_data = AnnotatedImages(Split(args.validation_data), args.images_dir, graph)
     check_one_run(args.graph, graph.made_in, train_data.split, validation_data.split)
+    train_data.check_objects()
     for data in (train_data, validation_data):
         if warning := data.check_sizes():
             print(f"warning: {warning}", file=sys.stderr)

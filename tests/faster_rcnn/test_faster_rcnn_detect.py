@@ -449,6 +449,7 @@ def test_train_resume_and_detect_from_the_command_line(world, tmp_path, monkeypa
         (["--learning_rate", "nan"], "--learning_rate nan"),
         (["--graph", "nowhere.pickle"], "nowhere.pickle"),
         (["--device", "cuda:77"], "--device"),
+        (["--device", "meta"], "--device meta: cannot be used"),
     ],
 )
 def test_bad_arguments_end_in_one_line(world, tmp_path, capsys, arguments, words):
@@ -456,6 +457,16 @@ def test_bad_arguments_end_in_one_line(world, tmp_path, capsys, arguments, words
     error = capsys.readouterr().err
     assert words in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_training_without_an_object_of_the_graph_is_refused(world, tmp_path, capsys):
+    records = list(Split(world / "train.json"))
+    for record in records:
+        for thing in record.labels.objects:
+            thing.name = "axolotl"
+    write_split(tmp_path / "train.json", records)
+    assert run_train(world, "--train_data", tmp_path / "train.json", "--output", tmp_path / "d.pt") == 2
+    assert "none of its images has an object that the graph knows" in capsys.readouterr().err
 
 
 def test_bad_arguments_of_detect(world, capsys):
