@@ -32,6 +32,7 @@ from data.sample.world import Scene
 from files.io import InputError, atomic_write, read_json, remove_leftovers_in, reports_input_errors, write_json
 from files.locks import folder_lock
 
+MOST_IMAGES = 100_000
 FIRST_IMAGE_ID = 9_000_001  # above every id of Visual Genome
 MARK = "sample.json"  # in raw_data: says that this folder holds the sample, and which images are the sample's
 LISTS = ("objects", "relationships", "attributes", "scene_graphs")
@@ -174,14 +175,13 @@ class _Here:
         pass
 
 
-def _at_least(least: int):
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"must be at least {least}")
-        return value
-
-    return number
+def _number_of_images(text: str) -> int:
+    value = int(text)
+    if value < 3:
+        raise argparse.ArgumentTypeError("must be at least 3")
+    if value > MOST_IMAGES:
+        raise argparse.ArgumentTypeError(f"must be at most {MOST_IMAGES}")
+    return value
 
 
 @reports_input_errors
@@ -192,7 +192,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     here = Path(__file__).resolve().parent
     parser.add_argument("--output", type=Path, default=here, help="folder for VG_100K/ and raw_data/")
-    parser.add_argument("--num_images", type=_at_least(3), default=400, help="three quarters of them for training")
+    parser.add_argument("--num_images", type=_number_of_images, default=400, help="three quarters of them for training")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")
     parser.add_argument("--overwrite", action="store_true", help="even where the folder holds something else")
     arguments = parser.parse_args(argv)

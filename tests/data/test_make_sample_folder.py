@@ -19,6 +19,14 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+@pytest.mark.parametrize(("number", "words"), [("2", "at least 3"), ("100001", "at most 100000")])
+def test_a_number_of_images_that_cannot_be_meant_is_refused(tmp_path, capsys, number, words):
+    with pytest.raises(SystemExit):
+        make_sample.main(["--output", str(tmp_path), "--num_images", number])
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("kept", ["VG_100K/2370799.jpg", "raw_data/objects.json"])
 def test_a_folder_with_something_else_is_refused(tmp_path, capsys, kept):
     (tmp_path / kept).parent.mkdir()
