@@ -66,6 +66,8 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
     check_tested(records, training_records, arguments.graph, parts.graph.made_in)
     if of_another_run(records, parts.graph.made_in):
         _check_words(parts, records)
+    if ranks.rank() == 0:
+        _warn_of_other_words(parts, records)
     seen = train_triplets(training_records) if training_records is not None else None
     if arguments.task:
         detections = boxes_of_task(parts, arguments.task)
@@ -124,6 +126,21 @@ def test(parts: Parts, saved: dict[str, Any] | None) -> None:
     write_json(output / "results.json", {**about, **tasks[first], "policies": tasks}, indent=2)
     draw_predicates(tasks[first]["predicates"], output / "predicates.png")
     print(report(about, tasks, output))
+
+
+def _warn_of_other_words(parts: Parts, records: Split) -> None:
+    """Say so when the graph knows none of the objects' names: there is nothing to find."""
+    names = (thing.name for record in records for thing in record.labels.objects)
+    example = None
+    for example in names:
+        if parts.graph.entity_index(example, parts.arguments.use_exact_match) >= 0:
+            return
+    if example is not None:
+        print(
+            f"warning: {records.path}: {parts.arguments.graph} knows none of its objects' names ({example!r}, ...); "
+            "give the split and the graph of one data set",
+            file=sys.stderr,
+        )
 
 
 def _check_words(parts: Parts, records: Split) -> None:

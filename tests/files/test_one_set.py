@@ -132,6 +132,18 @@ def test_a_split_that_names_no_run_is_tested(tests, agent, tmp_path):
     assert "Note" not in printed
 
 
+def test_a_split_of_other_words_is_warned_of(tests, agent, tmp_path):
+    records = json.loads((agent / "data" / "data_samples" / "test_data.json").read_text())
+    del records[0]["made_in"]
+    for record in records:
+        for thing in record["labels"]["objects"]:
+            thing["name"] = "axolotl"
+    (tmp_path / "test_data.json").write_text(json.dumps(records))
+    _, _, errors = tests(tmp_path / "test_data.json", agent / "data" / "data_samples" / "train_data.json")
+    (warning,) = [line for line in errors if line.startswith("warning: ") and "names" in line]
+    assert "knows none of its objects' names ('axolotl', ...)" in warning
+
+
 def test_scoring_refuses_images_of_the_training_split(made, other, tmp_path, capsys):
     (tmp_path / "predictions.json").write_text("{}")
     argv = ["--predictions", str(tmp_path / "predictions.json"), "--output", str(tmp_path / "results.json")]
