@@ -24,7 +24,7 @@ from files.io import InputError, atomic_write, read_bytes
 from files.pickles import read_plain_pickle
 
 FORMAT = "semantic action graph 1"
-CURE = "make it with create_graph.py"
+CURE = "make it with create_graph.py, which writes graph.pickle"
 
 
 def fold_name(name: str) -> str:

@@ -113,6 +113,8 @@ def read_plain_pickle(path: str | Path, cure: str = "check the path", encoding: 
     Raises InputError when the file is missing, damaged, asks for anything else, or holds much more than its size.
     """
     data = read_bytes(path, cure)
+    if data.lstrip()[:1] in (b"{", b"["):  # no pickle begins so
+        raise InputError(f"{path}: is JSON, not a pickle; {cure}")
     try:
         value = PlainUnpickler(io.BytesIO(data), encoding=encoding).load()
         check_size(value, most=4 * len(data))  # an item of its own takes a byte at least

@@ -239,6 +239,9 @@ def test_a_wrong_file_is_refused(graph, tmp_path, change, message):
 def test_a_missing_file_or_one_with_code_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no such file; make it with create_graph\.py"):
         SemanticActionGraph.load(tmp_path / "graph.pickle")
+    (tmp_path / "counts.json").write_text('{"man": 3}')
+    with pytest.raises(InputError, match=r"is JSON, not a pickle; make it with create_graph\.py, which writes graph"):
+        SemanticActionGraph.load(tmp_path / "counts.json")
     (tmp_path / "graph.pickle").write_bytes(pickle.dumps({"entities": np.zeros(3)}))
     with pytest.raises(InputError, match="not a pickle of plain data"):
         SemanticActionGraph.load(tmp_path / "graph.pickle")
