@@ -293,10 +293,9 @@ def test_annotations_are_clipped_and_mirrored(tmp_path):
         ObjectRecord(0, -3, 2, 8, 4, "disc"),  # to pixel 4; the part outside goes
         ObjectRecord(1, 15, 5, 10, 20, "square"),
         ObjectRecord(2, 25, 5, 10, 2, "square"),  # wholly outside
-        ObjectRecord(3, 4, 4, 0, 5, "square"),  # empty
         ObjectRecord(4, 1, 1, 5, 5, "triangle"),  # not in the vocabulary
     ]
-    write_split(tmp_path / "s.json", [ImageRecord("a.png", Labels(1, objects, []), width=20, height=10)])
+    write_split(tmp_path / "s.json", [ImageRecord("a.png", Labels(1, objects, []))])
     graph = SemanticActionGraph(NAMES, [], [], np.zeros((0, 3)), np.zeros((0, 4)))
     _, boxes, labels = AnnotatedImages(Split(tmp_path / "s.json"), tmp_path, graph)[0]
     assert boxes.tolist() == [[0, 2, 4, 5], [15, 5, 19, 9]]
