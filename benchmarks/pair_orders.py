@@ -32,7 +32,8 @@ def orders(agent: Agent, scenes: SceneSet, table: np.ndarray, seed: int) -> dict
         states = np.zeros(len(candidates), dtype=agent_dtype(scenes, agent))
         for name in candidates.dtype.names:
             states[name] = candidates[name]
-        chance = agent(states).predicate_confidence.sum(dim=1).numpy()
+        allowed = agent.action_sets(states).predicate  # of the others nothing was learned
+        chance = (agent(states).predicate_confidence.numpy() * allowed).sum(axis=1)
         return chance.astype(np.float32) * candidates["certainty"] + np.float32(1e-6)
 
     others: dict[str, Order] = {

@@ -286,7 +286,8 @@ def test_words_that_are_no_flags(capsys, words):
 def test_a_second_run_at_the_same_place_is_refused_by_every_command(made, tmp_path, capsys):
     train_data, output = made.splits / "train_data.json", tmp_path / "out"
     states = tmp_path / "states.pickle"
-    write_image_states(states, [], [])
+    graph = {"image_name": "7.jpg", "objects": [], "attributes": [], "relationships": []}
+    write_image_states(states, [graph], [graph])
     detector = ["--train_data", train_data, "--validation_data", train_data, "--graph", made.graph, "--num_epochs", "1"]
     detector += ["--images_dir", made.images, "--backbone_weights", "none", "--device", "cpu", "--num_workers", "0"]
     raw = made.folder / "raw_data"
