@@ -20,7 +20,7 @@ from benchmarks.trained import Run, scores_of
 SUPERVISED = ("--no-use_memory", "--no-new_phrases_only")
 VALIDATION = "validation_data.json"  # beside the training split, as create_graph.py writes it
 # Every pair of boxes with their best categories, as the other baselines see them.
-EVERY_PAIR = ("--no-use_ambiguity_aware_mining", "--step_cost", "0", "--maximum_steps", "1000000")
+EVERY_PAIR = ("--no-use_ambiguity_aware_mining", "--step_cost", "0", "--maximum_steps", "32767")
 
 
 def train(folder: Path, options: argparse.Namespace, seed: int) -> None:

@@ -178,7 +178,7 @@ class BestFirstEnvironment(Episodes):
             explore = np.flatnonzero(uniform[slots, 0] < epsilon)
             chosen[explore] = self._any_pair(slots[explore], uniform[slots[explore], 1])
         subject, column = np.divmod(chosen, columns)
-        self.frontier[slots, subject, column] = False
+        self.frontier[slots, subject, column] = self.waiting[slots, subject, column] = False
         self.promise[slots, subject, column] = -np.inf
         self.subject[slots], self.object[slots] = subject, column - 1
 
@@ -264,7 +264,9 @@ class BestFirstEnvironment(Episodes):
         repeats = self.alike[rows[:, None], s[:, None], earlier[..., 0]] & (earlier[..., 0] >= 0)
         repeats &= self.alike[rows[:, None], o[:, None], earlier[..., 1]]
         which, look = np.nonzero(repeats)
-        np.maximum.at(memory[:, 0], paired[which], self.said[rows[which], look])
+        if len(which):
+            first = np.flatnonzero(np.diff(which, prepend=-1))
+            memory[paired[which[first]], 0] = np.maximum.reduceat(self.said[rows[which], look], first, axis=0)
         reverse = self.look[rows, o, s]
         memory[paired, 1] = np.where(reverse[:, None] >= 0, self.said[rows, reverse], 0)
         memory[paired, 2], memory[paired, 3] = self.as_subject[rows, s], self.as_object[rows, s]
@@ -301,14 +303,18 @@ class BestFirstEnvironment(Episodes):
 
     def _remember(self, slots: np.ndarray, state: np.ndarray, attribute: np.ndarray, predicate: np.ndarray) -> None:
         if self.rules.new_phrases_only:
-            pay(self.attribute_paid, slots, self._annotations_here(slots, state)[0], self.gt_attributes[slots, :, 1])
+            right = state["attributes_right"].any(axis=1)
+            here = self._annotations_here(slots[right], state[right])[0]
+            pay(self.attribute_paid, slots[right], here, self.gt_attributes[slots[right], :, 1])
         super()._remember(slots, state, attribute, predicate)
 
     def _tell_repeats(self, slots: np.ndarray, subject: np.ndarray, object_: np.ndarray, in_all: np.ndarray) -> None:
         """The pairs that repeat those just looked at, and those with subject and object exchanged, are judged again."""
-        again = self.alike[slots, subject][:, :, None] & self.alike[slots, object_][:, None, :]  # (m, n, n)
-        repeated, waiting = self.repeated[slots], self.waiting[slots]
-        self.repeated[slots] = np.maximum(repeated, in_all[:, None, None], out=repeated, where=again)
-        waiting[:, :, 1:] |= again
-        waiting[np.arange(len(slots)), object_, subject + 1] = True
-        self.waiting[slots] = waiting & self.frontier[slots]
+        which, twin = np.nonzero(self.alike[slots, subject])  # few: the subject, and other boxes on it
+        places, again = (slots[which], twin), self.alike[slots, object_][which]  # (k, n)
+        repeated, waiting = self.repeated[places], self.waiting[places]
+        self.repeated[places] = np.maximum(repeated, in_all[which, None], out=repeated, where=again)
+        waiting[:, 1:] |= again & self.frontier[places][:, 1:]
+        self.waiting[places] = waiting
+        exchanged = slots, object_, subject + 1
+        self.waiting[exchanged] |= self.frontier[exchanged]

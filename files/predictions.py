@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from files.box_checks import from_0_to_1
 from files.io import InputError, decode_json, read_json
 from files.splits import ImageRecord
 
@@ -202,7 +203,7 @@ def prediction_scenes(
 def check_boxes_are_pixels(predicted: PhrasesOfImages, truth: PhrasesOfImages, source: str) -> None:
     """Raise InputError when all predicted boxes lie within 0 to 1, as shares of the image do, unlike annotated ones."""
     found, annotated = (np.concatenate([part.boxes.ravel() for part in phrases]) for phrases in (predicted, truth))
-    if len(found) and found.min() >= 0 and found.max() <= 1 and annotated.max(initial=0) > 1:
+    if from_0_to_1(found.reshape(-1, 4)) and annotated.max(initial=0) > 1:
         raise InputError(
             f"{source}: all boxes lie within 0 to 1, as shares of the image; boxes must be in the ground truth's pixels"
         )

@@ -225,6 +225,8 @@ class Episodes(ABC):
         phrase = self.graph.relationship_key(self.category[rows, s], word, self.category[rows, o])
         self.latest_phrase[rows, s] = self.latest_phrase[rows, o] = phrase
         if self.rules.new_phrases_only:
+            right = state["predicates_right"].any(axis=1)  # few pairs are annotated
+            slots, state = slots[right], state[right]
             here = self._annotations_here(slots, state)[1]
             pay(self.relationship_paid, slots, here, self.gt_relationships[slots, :, 1])
 
