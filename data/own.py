@@ -26,7 +26,7 @@ def read_own(
 
     Returns the annotations and the rows of the training, validation and test images; validation is None where
     it is to be cut from training; None when there is one file, to be divided. Raises InputError naming file and
-    item; with skip_bad_items malformed images (two objects with one id, an empty box, ...) are left out and counted.
+    item; with skip_bad_items malformed images (two objects with one id, ...) are left out and counted.
     Boxes that are all within 0..1 are refused: they are shares of the photo, not pixels.
     """
     directory = Path(directory)

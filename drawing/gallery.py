@@ -134,7 +134,8 @@ def _make_gallery(stems: Sequence[str], load: Callable[[int], Loaded], output: P
             if size is not None:
                 hold_against(check, graph, size, turned)
     _write_index(output, cards)
-    for stem in earlier - set(stems):
+    kept = {stem.casefold() for stem in stems}  # on some systems upper and lower case are one file
+    for stem in (stem for stem in earlier if stem.casefold() not in kept):
         for place in (output / "pages" / f"{stem}.html", *(output / name / f"{stem}.jpg" for name in PICTURES)):
             place.unlink(missing_ok=True)
     return Made(len(stems), [trouble for trouble in troubles if trouble], check.complaints(sizes_matter=False))

@@ -37,7 +37,7 @@ MOST_OBJECTS = 32_000  # in an image: the environment numbers them with 16 bits
 # Limits keep absurd numbers (JSON has integers of 400 digits) out of the arrays made of them.
 Coordinate = Annotated[int, Meta(ge=-(10**9), le=10**9)] | Annotated[float, Meta(ge=-1e9, le=1e9)]
 Id = Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)]
-Extent = Annotated[int, Meta(gt=0, le=10**9)] | Annotated[float, Meta(gt=0, le=1e9)]
+Extent = Annotated[int, Meta(ge=0, le=10**9)] | Annotated[float, Meta(ge=0, le=1e9)]
 Side = Annotated[int, Meta(ge=1, le=10**6)]
 
 

@@ -333,12 +333,12 @@ def test_images_that_do_not_decode_are_skipped_and_counted(made, tmp_path, capsy
 
 @pytest.mark.slow
 def test_odd_boxes_and_few_objects(made, tmp_path):
-    """A single pixel, beyond the image's edge, one object, none: all are walked over, nothing is fatal."""
+    """Zero area, beyond the image's edge, one object, none: all are walked over, nothing is fatal."""
     names = [record["image_name"] for record in made.records("train")][:5]
     photos = [
         image([], name=names[0]),
         image([("dog", (10, 10, 30, 30), "black")], name=names[1]),
-        image([("dog", (10, 10, 1, 1)), ("tree", (5, 5, 40, 40))], [(0, "near", 1)], name=names[2]),
+        image([("dog", (10, 10, 0, 0)), ("tree", (5, 5, 40, 40))], [(0, "near", 1)], name=names[2]),
         image([("dog", (-50, -60, 99999, 99999)), ("tree", (4000, 4000, 10, 10))], [(0, "near", 1)], name=names[3]),
         image([("unicorn", (1, 1, 9, 9)), ("tree", (5, 5, 40, 40), "unseen")], [(0, "near", 1)], name=names[4]),
     ]

@@ -293,6 +293,7 @@ def test_annotations_are_clipped_and_mirrored(tmp_path):
         ObjectRecord(0, -3, 2, 8, 4, "disc"),  # to pixel 4; the part outside goes
         ObjectRecord(1, 15, 5, 10, 20, "square"),
         ObjectRecord(2, 25, 5, 10, 2, "square"),  # wholly outside
+        ObjectRecord(3, 4, 4, 0, 5, "square"),  # empty
         ObjectRecord(4, 1, 1, 5, 5, "triangle"),  # not in the vocabulary
     ]
     write_split(tmp_path / "s.json", [ImageRecord("a.png", Labels(1, objects, []))])

@@ -140,8 +140,8 @@ def test_missing_files_and_folders(tmp_path):
         (lambda item: item.update(width=640), "item 1: give width and height, or neither"),
         (lambda item: item.update(width=0, height=480), r"item 1: Expected `int` >= 1 - at `\$\.width`"),
         (lambda item: item["labels"]["objects"][0].update(x=10**400), r"item 1: Expected `int` <= 1000000000"),
-        (lambda item: item["labels"]["objects"][0].update(h=-1e300), r"item 1: Expected `float` > 0"),
-        (lambda item: item["labels"]["objects"][1].update(w=0), r"item 1: Expected `int` >= 1 .*objects\[1\]\.w"),
+        (lambda item: item["labels"]["objects"][0].update(h=-1e300), r"item 1: Expected `float` >= 0"),
+        (lambda item: item["labels"]["objects"][1].update(w=-1), r"item 1: Expected `int` >= 0 .*objects\[1\]\.w"),
         (lambda item: item["labels"]["objects"][1].update(object_id=7), "item 1: '1.jpg' has object 7 twice"),
         (lambda item: item.update(width=320, height=6), "item 1: '1.jpg' of 320 x 6: the box of object 9 lies outside"),
         (
