@@ -80,7 +80,7 @@ def make_parts(arguments: Options, device: torch.device, saved: dict[str, Any] |
         phrase_dimension=phrases.vectors.shape[1] if phrases else 0,
         entity_vector_dimension=given,
         best_first=best_first,
-        knows_detected=best_first and arguments.misnamed > 0 and embedding is None,
+        knows_detected=best_first and arguments.simulates_detections and embedding is None,
         candidate_future=best_first and arguments.discount_factor > 0,
         remembered_predicates=len(graph.predicates) if arguments.use_memory else 0,
     )

@@ -54,12 +54,14 @@ class TrainingRun:
         check_one_run(arguments.graph, parts.graph.made_in, train, validation)
         self.scenes = open_scenes(parts, train, detections)
         learning = arguments.part(LearningOptions)
-        # a real detector's boxes have names that are wrong already
-        misnamed = arguments.misnamed if parts.model.knows_detected and detections is None else 0.0
-        simulate = (arguments.seen_twice > 0 or misnamed > 0) and parts.embedding is None
+        # a real detector's boxes have wrong names and things that nobody annotated already
+        misnamed = unannotated = 0.0
+        if parts.model.knows_detected and detections is None:
+            misnamed, unannotated = arguments.misnamed, arguments.unannotated
+        simulate = (arguments.seen_twice > 0 or misnamed > 0 or unannotated > 0) and parts.embedding is None
         if simulate:
             self.scenes = SimulatedScenes(
-                self.scenes, arguments.box_jitter, arguments.seen_twice, misnamed, arguments.seed
+                self.scenes, arguments.box_jitter, arguments.seen_twice, misnamed, arguments.seed, unannotated
             )
         self.validation = open_scenes(parts, validation) if len(validation) else None
         if simulate:

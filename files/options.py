@@ -267,6 +267,15 @@ class LearningOptions:
         metavar="SHARE",
         agent=True,
     )
+    unannotated: float = flag(
+        0.0,
+        "up to this share of another image's objects are boxed too, in the same third of the walks: a detector finds "
+        "more than is annotated (not in the paper; best first, without pixels)",
+        least=0,
+        most=1,
+        metavar="SHARE",
+        agent=True,
+    )
     mirror: bool = flag(
         False, "learn from mirrored boxes too, left and right changing places in predicates (not in the paper)"
     )
@@ -279,3 +288,8 @@ class LearningOptions:
     )
     mixed_precision: bool = flag(False, "bfloat16 where it pays (CUDA)", group="machine")
     seed: int = flag(0, "one seed makes a run repeatable", least=0, most=2**63 - 1, group="machine")
+
+    @property
+    def simulates_detections(self) -> bool:
+        """Whether some walks see boxes as a detector's are."""
+        return self.misnamed > 0 or self.unannotated > 0

@@ -7,7 +7,7 @@ import numpy as np
 from scenes.scene import Instances, Scene, SceneSet, make_scene
 
 SHAKE = 0.1  # corners of a second box move at least by this share of its sides: as two detections of one thing differ
-DETECTED = 1 / 3  # share of the walks over an image that see a detector's boxes, misnamed ones among them
+DETECTED = 1 / 3  # share of the walks over an image that see a detector's boxes
 ASTRAY, FAR = 0.3, 0.5  # share of the misnamed boxes that lie far off, and how far their corners move
 RIGHT, WRONG = (4, 2), (2, 3)  # confidences: beta distributions between one half and one
 RARER = 0.75  # a wrong name is as likely as it is frequent, to this power: frequent ones are not all there is
@@ -17,32 +17,40 @@ class SimulatedScenes(SceneSet):
     """The scenes of a split with boxes as a detector's are.
 
     They are a little off, and some objects are boxed twice. In a third of the walks some objects are missed as well,
-    and some boxes have a wrong name. Nothing in the annotations says what an agent has to know of detections: that a
-    second box on a thing says nothing new, and that things are not always what they are called. Scenes differ from
-    epoch to epoch and depend on nothing but the seed, the epoch and the image. Not for pixels: features are those of
-    the annotated boxes.
+    some boxes have a wrong name, and some are of objects that nobody annotated. Nothing in the annotations says what an
+    agent has to know of detections: that a second box on a thing says nothing new, that things are not always what they
+    are called, and that of most things in a crowd nothing is said. Scenes differ from epoch to epoch and depend on
+    nothing but the seed, the epoch and the image. Not for pixels: features are those of the annotated boxes.
     """
 
-    def __init__(self, scenes: SceneSet, jitter: float, twice: float, misnamed: float, seed: int) -> None:
+    def __init__(
+        self, scenes: SceneSet, jitter: float, twice: float, misnamed: float, seed: int, unannotated: float = 0.0
+    ) -> None:
         """jitter: corners move by this share of the boxes' sides (standard deviation); twice: share boxed twice.
 
-        misnamed: share that is boxed again under a wrong name, in the walks that see a detector's boxes.
+        In the walks that see a detector's boxes: misnamed: share that is boxed again under a wrong name; unannotated:
+        up to this share of another image's objects is there too, where they are in that one.
         """
         self.__dict__.update(vars(scenes))
         self.jitter, self.twice, self.misnamed, self.seed = jitter, twice, misnamed, seed
+        self.unannotated = unannotated
+        self.most_others = max((len(self.instances(i).boxes) for i in self.images), default=0) if unannotated else 0
         often = self.graph.entity_counts() ** RARER
         if not often.any():  # no phrase is known: every name is as likely
             often = np.ones(len(often))
         self.names = often / often.sum()
 
     def most_boxes(self, index: int) -> int:
-        return 4 * super().most_boxes(index)
+        return 4 * super().most_boxes(index) + self.most_others
 
     def __getitem__(self, index: int) -> Scene:
         rng = np.random.default_rng([self.seed, self.epoch, index])
         instances = simulated(self.instances(index), rng, self.jitter, self.twice)
-        if self.misnamed and rng.random() < DETECTED:
+        if (self.misnamed or self.unannotated) and rng.random() < DETECTED:
             instances = detected(instances, rng, self.misnamed, self.names)
+            if self.unannotated:
+                other = self.instances(int(rng.choice(self.images)))
+                instances = with_unannotated(instances, other, rng, self.unannotated)
         return make_scene(self.records[index], instances, self.graph, self.options)
 
 
@@ -69,6 +77,17 @@ def detected(instances: Instances, rng: np.random.Generator, misnamed: float, na
     candidates = np.concatenate([instances.candidates[seen, :1], wrong.astype(np.int32)])
     confidences = np.concatenate([rng.beta(*RIGHT, size=(len(seen), 1)), rng.beta(*WRONG, size=(len(again), 1))])
     return Instances(boxes, candidates, (0.5 + 0.5 * confidences).astype(np.float32))
+
+
+def with_unannotated(instances: Instances, other: Instances, rng: np.random.Generator, most: float) -> Instances:
+    """Instances, then up to the share `most` of another image's: how many is drawn anew for each scene."""
+    rows = np.flatnonzero(rng.random(len(other.boxes)) < most * rng.random())
+    confidences = 0.5 + 0.5 * rng.beta(*RIGHT, size=(len(rows), 1))
+    return Instances(
+        np.concatenate([instances.boxes, other.boxes[rows]]),
+        np.concatenate([instances.candidates[:, :1], other.candidates[rows, :1]]),
+        np.concatenate([instances.candidate_scores[:, :1], confidences.astype(np.float32)]),
+    )
 
 
 def shaken(boxes: np.ndarray, rng: np.random.Generator, amount: np.ndarray) -> np.ndarray:
