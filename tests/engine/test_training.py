@@ -62,8 +62,8 @@ def test_it_ends_with_what_was_made_and_where(made, tmp_path, capsys):
     assert [signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)] == handlers, "Ctrl-C is as before"
 
 
-def test_wrong_names_are_simulated_beside_annotated_boxes_alone(made, tmp_path):
-    """A real detector's boxes have names that are wrong already."""
+def test_a_detectors_boxes_are_simulated_beside_annotated_ones_alone(made, tmp_path):
+    """A real detector's boxes have wrong names, and things that nobody annotated, already."""
     path = tmp_path / "boxes.json"
     path.write_text(
         json.dumps(
@@ -78,10 +78,12 @@ def test_wrong_names_are_simulated_beside_annotated_boxes_alone(made, tmp_path):
     )
     shares = []
     for files in (made.files(tmp_path), made.files(tmp_path, train_detections=path)):
-        parts = make_parts(parse(["--train", *files, *SMALL, "--misnamed", "0.4"]), torch.device("cpu"))
+        flags = ["--misnamed", "0.4", "--unannotated", "0.7"]
+        parts = make_parts(parse(["--train", *files, *SMALL, *flags]), torch.device("cpu"))
         assert parts.model.knows_detected
-        shares.append(TrainingRun(parts).scenes.misnamed)
-    assert shares == [0.4, 0.0]
+        scenes = TrainingRun(parts).scenes
+        shares.append((scenes.misnamed, scenes.unannotated))
+    assert shares == [(0.4, 0.7), (0.0, 0.0)]
 
 
 def train_on_a_terminal(name: str, words: list[str]) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 from small_world import image, make_graph, scene_set
 
-from scenes.simulated import DETECTED, SimulatedScenes, detected, simulated
+from scenes.simulated import DETECTED, SimulatedScenes, detected, simulated, with_unannotated
 
 GRAPH = make_graph(["person", "bicycle"], [], ["riding"], [], [("person", "riding", "bicycle", 1)])
 RECORD = image([("person", (100, 100, 80, 200)), ("bicycle", (150, 200, 120, 120))], [(0, "riding", 1)])
@@ -103,3 +103,41 @@ def test_without_phrases_every_wrong_name_is_as_likely():
     scenes = SimulatedScenes(scene_set(make_graph(["person", "bicycle"], [], [], [], []), [RECORD] * 40), 0, 0, 1.0, 0)
     assert scenes.names.tolist() == [0.5, 0.5]
     assert any((scene.candidate_scores < 1).any() for scene in scenes)
+
+
+def with_others(unannotated, misnamed=0.0, images=300):
+    """Even images have a person on a bicycle, odd ones three dogs."""
+    graph = make_graph(["person", "bicycle", "dog"], [], ["riding"], [], [("person", "riding", "bicycle", 1)])
+    dogs = image([("dog", (10 * i, 10, 30, 30)) for i in range(3)], [])
+    return SimulatedScenes(scene_set(graph, [RECORD, dogs] * (images // 2)), 0.0, 0.0, misnamed, 0, unannotated)
+
+
+def test_things_that_nobody_annotated_are_those_of_another_image():
+    """In a third of the walks, at their places there, as many as the share allows; what is annotated stays."""
+    scenes = with_others(1.0)
+    found = [scenes[i] for i in range(0, len(scenes), 2)]
+    dogs = [int((scene.candidates[:, 0] == 2).sum()) for scene in found]
+    others = [scene for scene in found if len(scene.boxes) > 2]
+    assert {len(scene.boxes) for scene in others} == {3, 4, 5}
+    assert max(dogs) == 3
+    assert len(others) < len(found) / 2, "a third of the walks, and there not always"
+    for scene in others:
+        assert scene.candidates[:2, 0].tolist() == [0, 1]
+        assert scene.gt_relationships.tolist() == [[0, 0, 1]]
+        assert (scene.candidate_scores < 1).all()
+    places = {tuple(box) for scene in others for box in scene.boxes[2:].tolist()}
+    assert (10.0, 10.0, 39.0, 39.0) in places
+
+
+def test_the_share_of_things_that_nobody_annotated():
+    instances, other = scene_set(GRAPH, [RECORD]).instances(0), with_others(1.0).instances(1)
+    rng = np.random.default_rng(0)
+    counts = [len(with_unannotated(instances, other, rng, 0.5).boxes) - 2 for _ in range(4000)]
+    assert abs(np.mean(counts) - 3 * 0.25) < 0.05, "uniformly between none and the share"
+
+
+def test_resuming_knows_how_many_boxes_there_may_be():
+    """Else the replay memory's objects of other images would be refused as objects that there are not."""
+    scenes = with_others(1.0, misnamed=1.0)
+    for scenes.epoch in range(5):
+        assert all(len(scenes[i].boxes) <= scenes.most_boxes(i) for i in range(len(scenes)))
