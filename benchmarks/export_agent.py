@@ -4,8 +4,9 @@
 
 Each RUN holds best.pt (or last.pt) of main.py --train and graph.pickle of create_graph.py; they differ in --seed alone.
 The members of all of them become the agent's, whose predicates are their mean; the network that chooses the next pair
-is the first run's. Matrices are kept as bytes with a scale for every 32 numbers of a row, all else in half precision.
-Says how large the file is, and how much rounding changes the weights.
+is the first run's. Entity vectors are turned, with the weights that see them, so that as few numbers as there are
+entities hold them; that changes nothing. Matrices are kept in 12 bits a number, all else as it is. Says how
+large the file is, and how much rounding changes the weights.
 """
 
 from __future__ import annotations
@@ -51,6 +52,32 @@ def _merged(networks: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     return merged
 
 
+def _with_short_vectors(network: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same network on shorter entity vectors: C of them span no more than C numbers, however long they are.
+
+    They are rotated into that space, and with them the last columns of the weights that see them: those of the members'
+    first layers (the subject's vector, then the object's) and of the categories' parts of the candidate network.
+    """
+    vectors = network.get("entity_vectors.vectors")
+    if vectors is None or vectors.shape[1] <= vectors.shape[0]:
+        return network
+    length = vectors.shape[1]
+    values, basis = torch.linalg.svd(vectors.double(), full_matrices=False)[1:]
+    basis = basis[values > values[0] * 1e-6].T  # (length, rank)
+
+    def turned(weights: torch.Tensor, count: int) -> torch.Tensor:
+        before, seen = weights.double().split([weights.shape[1] - count * length, count * length], dim=1)
+        return torch.cat([before, *(part @ basis for part in seen.split(length, dim=1))], dim=1).float()
+
+    short = network | {"entity_vectors.vectors": (vectors.double() @ basis).float()}
+    for name, weights in network.items():
+        if name.startswith("members.") and name.endswith(".fusion.0.weight"):
+            short[name] = turned(weights, 2)
+        elif name == "candidate.categories.weight":
+            short[name] = turned(weights, 1)
+    return short
+
+
 @reports_input_errors
 def main(argv: list[str] | None = None) -> int:
     """The command line: see the head of this file."""
@@ -63,17 +90,20 @@ def main(argv: list[str] | None = None) -> int:
     for run, saved in zip(arguments.run, agents, strict=True):
         if saved["description"] != agents[0]["description"] or saved["description"]["graph"] != graph.fingerprint():
             raise InputError(f"{run}: was trained on a different graph, or is another network; train with one command")
-    merged = _merged([saved["network"] for saved in agents])
+    merged = _with_short_vectors(_merged([saved["network"] for saved in agents]))
     target = arguments.output / "agent.pt"
     network = {}
     for name, tensor in merged.items():
         is_matrix = tensor.ndim == 2 and name.startswith("members.")
-        network |= packed(name, tensor) if is_matrix else {name: tensor.half()}
+        network |= packed(name, tensor) if is_matrix else {name: tensor}
     rounded = unpacked(network, target)
     worst = max(float((tensor - rounded[name].float()).abs().max()) for name, tensor in merged.items())
     model = agents[0]["description"]["model"]
     num_members = len(agents) * model["num_members"]
-    description = agents[0]["description"] | {"model": model | {"num_members": num_members}}
+    about = {"num_members": num_members}
+    if "entity_vectors.vectors" in merged:
+        about["entity_vector_dimension"] = merged["entity_vectors.vectors"].shape[1]
+    description = agents[0]["description"] | {"model": model | about}
     options = agents[0]["options"]
     options |= {"model": options["model"] | dict.fromkeys(LOCAL) | {"num_members": num_members}}
     content = {"options": options, "description": description, "network": network}

@@ -67,33 +67,42 @@ def load_checkpoint(path: str | Path, needed: Mapping[str, type] | None = None) 
     return content
 
 
-SCALE = ".scale"  # beside a matrix of bytes: what each run of RUN numbers of its rows is multiplied with
-RUN = 32  # the shorter, the finer the bytes of small numbers, and the larger the file
+LOW, GREATEST = ".low", ".greatest"  # beside a matrix of 12-bit numbers, of which it holds the upper eight
+RUN = 64  # numbers of a row in steps of one size: the shorter, the finer small ones, and the larger the file
+STEPS = 2047  # of a run's greatest number
 
 
 def packed(name: str, matrix: Tensor) -> dict[str, Tensor]:
-    """A matrix as bytes, runs of RUN numbers in steps of a 127th of their greatest: little more than a quarter."""
+    """A matrix in 12 bits a number, in steps of a 2047th of the greatest of its run: little more than a third.
+
+    Three tensors: the upper eight bits (rows, columns) int8, the lower four of two neighbours in a byte, and the
+    greatest number of every RUN numbers of a row, in half precision.
+    """
     rows, columns = matrix.shape
     runs = F.pad(matrix, (0, -columns % RUN)).reshape(rows, -1, RUN)
-    scale = (runs.abs().amax(dim=2) / 127).clamp(min=2**-24).half()
-    values = (runs / scale.float()[..., None]).round().clamp(-127, 127).to(torch.int8)
-    return {name: values.flatten(1)[:, :columns].clone(), name + SCALE: scale}
+    greatest = runs.abs().amax(dim=2).clamp(min=2**-24).half()
+    steps = (runs / greatest.float()[..., None] * STEPS).round().clamp(-STEPS, STEPS).to(torch.int16).flatten(1)
+    low = (steps & 15).to(torch.uint8).reshape(rows, -1, 2)
+    low = (low[..., 0] | low[..., 1] << 4)[:, : -(-columns // 2)]
+    return {name: (steps >> 4).to(torch.int8)[:, :columns].clone(), name + LOW: low.clone(), name + GREATEST: greatest}
 
 
 def unpacked(tensors: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
-    """The parameters of a network in which `packed` made some small. Raises InputError where scales do not fit."""
-    scales = {name.removesuffix(SCALE): value for name, value in tensors.items() if name.endswith(SCALE)}
-    network = {name: value for name, value in tensors.items() if not name.endswith(SCALE)}
-    for name, scale in scales.items():
-        matrix = network.get(name)
+    """The parameters of a network in which `packed` made some small. Raises InputError where parts do not fit."""
+    network = {name: value for name, value in tensors.items() if not name.endswith((LOW, GREATEST))}
+    for name in {name.removesuffix(LOW).removesuffix(GREATEST) for name in tensors.keys() - network.keys()}:
+        high, low, greatest = (network.get(name), tensors.get(name + LOW), tensors.get(name + GREATEST))
         if not (
-            isinstance(matrix, Tensor)
-            and isinstance(scale, Tensor)
-            and matrix.ndim == 2
-            and scale.shape == (len(matrix), -(-matrix.shape[1] // RUN))
+            all(isinstance(part, Tensor) for part in (high, low, greatest))
+            and (high.dtype, low.dtype, high.ndim) == (torch.int8, torch.uint8, 2)
+            and low.shape == (len(high), -(-high.shape[1] // 2))
+            and greatest.shape == (len(high), -(-high.shape[1] // RUN))
         ):
-            raise InputError(f"{path}: {name}{SCALE} does not fit {name}; is the file damaged?")
-        network[name] = matrix.float() * scale.float().repeat_interleave(RUN, dim=1)[:, : matrix.shape[1]]
+            raise InputError(f"{path}: the parts of {name} do not fit each other; is the file damaged?")
+        columns = high.shape[1]
+        lower = torch.stack([low & 15, low >> 4], dim=2).flatten(1)[:, :columns]
+        steps = high.float() * 16 + lower.float()
+        network[name] = steps * (greatest.float() / STEPS).repeat_interleave(RUN, dim=1)[:, :columns]
     return network
 
 

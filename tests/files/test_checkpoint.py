@@ -15,7 +15,16 @@ from tqdm import tqdm
 
 from engine.loop import TrainingLoop
 from environment import SceneGraphEnvironment
-from files.checkpoints import RUN, SCALE, load_checkpoint, load_parameters, packed, read_tensors, save_checkpoint
+from files.checkpoints import (
+    GREATEST,
+    LOW,
+    RUN,
+    load_checkpoint,
+    load_parameters,
+    packed,
+    read_tensors,
+    save_checkpoint,
+)
 from files.io import InputError
 from files.options import Rules
 from q_learning import Learner, LearningOptions, epsilon_at
@@ -209,31 +218,47 @@ def test_a_flipped_bit_in_a_checkpoint_is_noticed(tmp_path):
         load_checkpoint(tmp_path / "x.pt")
 
 
-def test_a_packed_matrix_loses_little_in_a_quarter_of_its_size(tmp_path):
+@pytest.mark.parametrize("columns", [1, 2, RUN, 2 * RUN + 3])
+def test_a_packed_matrix_loses_little_in_12_bits_a_number(tmp_path, columns):
     rng = torch.Generator().manual_seed(0)
-    matrix = torch.randn(5, 2 * RUN + 3, generator=rng) * torch.logspace(-4, 1, 5)[:, None]
+    matrix = torch.randn(5, columns, generator=rng) * torch.logspace(-3, 1, 5)[:, None]
     matrix[1] = 0
     matrix[2, 0], matrix[2, -1] = 1000, -2000  # large numbers cost those of their own run alone
-    save_checkpoint(tmp_path / "x.pt", {"network": packed("w", matrix) | {"b": torch.ones(3)}})
+    parts = packed("w", matrix)
+    bits = 8 * sum(part.numel() * part.element_size() for part in parts.values())
+    assert bits <= matrix.numel() * 12 + 5 * 4 + 5 * 16 * -(-columns // RUN)
+    save_checkpoint(tmp_path / "x.pt", {"network": parts | {"b": torch.ones(3)}})
     read = load_checkpoint(tmp_path / "x.pt")["network"]
     assert read.keys() == {"w", "b"}
     assert read["w"].shape == matrix.shape
     for row, loaded in zip(matrix, read["w"], strict=True):
         for run, values in zip(row.split(RUN), loaded.split(RUN), strict=True):
-            assert (run - values).abs().max() <= run.abs().max() / 250 + 1e-7
+            assert (run - values).abs().max() <= run.abs().max() / 2000 + 1e-7
 
 
-def test_scales_that_do_not_fit_their_matrix_are_refused(tmp_path):
+def test_a_packed_matrix_by_hand():
+    """The greatest, 2047, makes steps of one: -3 is -1 times 16, and 13; 100 is 6 times 16, and 4."""
+    parts = packed("w", torch.tensor([[2047.0, -3.0, 100.0]]))
+    assert parts["w"].tolist() == [[127, -1, 6]]
+    assert parts["w.low"].tolist() == [[15 + (13 << 4), 4]]
+    assert parts["w.greatest"].tolist() == [[2047.0]]
+
+
+def test_parts_that_do_not_fit_their_matrix_are_refused(tmp_path):
     good = packed("w", torch.ones(4, RUN + 1))
     for bad in (
-        {SCALE: torch.ones(4, 1)},
-        {SCALE: torch.ones(3, 2)},
-        {SCALE: 1.0},
+        {GREATEST: torch.ones(4, 1)},
+        {GREATEST: torch.ones(3, 2)},
+        {GREATEST: 1.0},
+        {LOW: torch.ones(4, 3, dtype=torch.uint8)},
+        {LOW: torch.ones(4, RUN // 2 + 1)},
+        {LOW: None},
         {"": torch.ones(4)},
+        {"": torch.ones(4, RUN + 1)},
         {"": None},
     ):
         save_checkpoint(tmp_path / "x.pt", {"network": good | {"w" + key: value for key, value in bad.items()}})
-        with pytest.raises(InputError, match=r"x\.pt: w\.scale does not fit w; is the file damaged\?"):
+        with pytest.raises(InputError, match=r"x\.pt: the parts of w do not fit each other; is the file damaged\?"):
             load_checkpoint(tmp_path / "x.pt")
 
 
