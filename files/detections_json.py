@@ -9,7 +9,7 @@ results may be wrapped like this too, under "annotations", "results", "detection
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -224,13 +224,15 @@ def _coco(
         if item.iscrowd or not item.bbox:  # a crowd's box is around many things; a caption has none
             crowds += 1
             continue
-        name = item.file_name
-        if name is None:
+        name = names_of.get(item.image_id, item.file_name)
+        if item.file_name is None:
             if item.image_id is None:
                 raise InputError(f'{path}: item {i} has neither "image_id" nor "file_name"; add one')
             if images is not None and item.image_id not in names_of:
                 raise InputError(f'{path}: item {i} has image_id {item.image_id!r}, which is not in "images"')
-            name = names_of.get(item.image_id)
+        elif PurePath(name).name != PurePath(item.file_name).name:
+            theirs = f"image_id {item.image_id!r}, which is {name!r}"
+            raise InputError(f"{path}: item {i} has file_name {item.file_name!r}, but {theirs}; leave one out")
         if name is None:
             name, numbered = str(item.image_id), True
         if len(item.bbox) != 4:
@@ -252,6 +254,9 @@ def _coco(
                     raise InputError(f"{path}: item {i} has category {number}, not one of {where}; give {cure}")
                 taken |= categories is None
                 word = meaning[number]
+            elif words.get(item.category_id, word).strip().lower() != word.strip().lower():
+                theirs = f"category_id {item.category_id}, which is {words[item.category_id]!r}"
+                raise InputError(f"{path}: item {i} has category {word!r}, but {theirs}; leave one out")
             x, y, width, height = item.bbox
             rows.add((x, y, x + width - 1, y + height - 1), rows.class_index(word), item.score, {})
         rows.end_image(name)

@@ -60,6 +60,13 @@ def test_boxes_without_a_score_are_certain_and_counted(tmp_path):
     assert "1 boxes without a score" in file.convention
 
 
+def test_a_word_beside_a_number_that_says_the_same(tmp_path):
+    item = COCO | {"file_name": "photos/my.jpg", "category": "Dog "}
+    file = read(tmp_path, {"images": IMAGES, "categories": DOG, "annotations": [item]})
+    assert list(file) == ["my.jpg"]
+    assert len(file["my.jpg"]) == 1
+
+
 def test_crowds_and_captions_are_left_out_and_counted(tmp_path):
     items = [COCO, COCO | {"iscrowd": 1}, {"image_id": 7, "caption": "a dog"}]
     file = read(tmp_path, {"images": IMAGES, "categories": DOG, "annotations": items})
@@ -90,6 +97,8 @@ def test_what_numbers_are_taken_for_is_said(tmp_path):
         ({"images": IMAGES * 2, "categories": DOG, "annotations": [COCO]}, ['"images"']),
         ({"images": IMAGES, "categories": [*DOG, {"id": 18, "name": "cat"}], "results": [COCO]}, ["18", "dog", "cat"]),
         ({"images": IMAGES, "annotations": [COCO], "results": [COCO]}, ["annotations", "results", "leave one"]),
+        ({"images": IMAGES, "categories": DOG, "results": [COCO | {"category": "cat"}]}, ["item 0", "'cat'", "'dog'"]),
+        ({"images": IMAGES, "results": [COCO | {"file_name": "your.jpg"}]}, ["item 0", "'your.jpg'", "'my.jpg'"]),
         ({"images": IMAGES, "categories": DOG}, ['no "annotations"']),
         ({}, ["holds no image"]),
         ({"my.jpg": [BOX | {"bbox": [115, 60, 41, 131]}]}, ["1 of 1", "x, y, width, height", "COCO's layout"]),
