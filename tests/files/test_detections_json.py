@@ -63,7 +63,7 @@ def test_boxes_without_a_score_are_certain_and_counted(tmp_path):
 def test_a_word_beside_a_number_that_says_the_same(tmp_path):
     item = COCO | {"file_name": "photos/my.jpg", "category": "Dog "}
     file = read(tmp_path, {"images": IMAGES, "categories": DOG, "annotations": [item]})
-    assert list(file) == ["my.jpg"]
+    assert list(file) == ["my.jpg", "none.jpg"]
     assert len(file["my.jpg"]) == 1
 
 
