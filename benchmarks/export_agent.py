@@ -19,6 +19,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.trained import checkpoint_of
 from engine.parts import read_agent
 from files.checkpoints import packed, save_checkpoint, unpacked
 from files.io import InputError, reports_input_errors
@@ -26,13 +27,6 @@ from semantic_graph import SemanticActionGraph
 
 LOCAL = ("image_embedding_weights", "entity_vectors")  # flags that name files of the machine that trained
 MOST_BYTES = 4_000_000
-
-
-def _checkpoint(run: Path) -> Path:
-    path = next((run / name for name in ("best.pt", "last.pt") if (run / name).exists()), None)
-    if path is None:
-        raise InputError(f"{run}: has neither best.pt nor last.pt; train first")
-    return path
 
 
 def _merged(networks: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
@@ -86,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="the folder to write into")
     arguments = parser.parse_args(argv)
     graph = SemanticActionGraph.load(arguments.run[0] / "graph.pickle")
-    agents = [read_agent(_checkpoint(run)) for run in arguments.run]
+    agents = [read_agent(checkpoint_of(run)) for run in arguments.run]
     for run, saved in zip(arguments.run, agents, strict=True):
         if saved["description"] != agents[0]["description"] or saved["description"]["graph"] != graph.fingerprint():
             raise InputError(f"{run}: was trained on a different graph, or is another network; train with one command")

@@ -140,7 +140,7 @@ def main(argv: list[str] | None = None) -> int:
     def stage(name: str, count: int, *flags: object) -> None:
         folder = arguments.output / "runs" / name.removesuffix(" again").replace(" ", "_")
         used = run(*flags, "--output_dir", folder)
-        took, work = used.seconds - start.seconds, used.processor - start.processor
+        took, work = max(used.seconds - start.seconds, 0.0), max(used.processor - start.processor, 0.0)
         rows.append({"stage": name, "photos": count, "seconds": took, "processor": work, "gigabytes": used.gigabytes})
         rate = f"{count / took:.1f}" if took > 1 else ""  # the start alone varies by as much
         figures = f"{took:.1f} | {rate} | {1000 * work / count:.0f} | {used.gigabytes:.2f}"

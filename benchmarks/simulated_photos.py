@@ -26,7 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.tables import interval, share, table
-from benchmarks.trained import Run
+from benchmarks.trained import Run, checkpoint_of
 from engine.options import PRESETS
 from engine.parts import read_agent
 from engine.results import counts_of
@@ -98,7 +98,7 @@ def found_by(runs: Sequence[Run], kind: str, least: int) -> tuple[Counts, float]
 
 
 def _run(folder: Path, graph: str, split: str) -> Run:
-    if read_agent(folder / "best.pt")["description"]["model"].get("feature_dimension"):
+    if read_agent(checkpoint_of(folder))["description"]["model"].get("feature_dimension"):
         raise InputError(
             f"{folder}: its agent needs pixels, and simulated boxes have none; "
             "give runs of main.py --train --image_embedding_model_type none"

@@ -54,6 +54,14 @@ class Ordered:
         return q
 
 
+def checkpoint_of(run: Path) -> Path:
+    """best.pt, else last.pt of a training's --output_dir. Raises InputError where there is neither."""
+    path = next((run / name for name in ("best.pt", "last.pt") if (run / name).exists()), None)
+    if path is None:
+        raise InputError(f"{run}: has neither best.pt nor last.pt; train first")
+    return path
+
+
 class Run:
     """A trained agent and the images that it is tested on."""
 
@@ -67,7 +75,7 @@ class Run:
         flags: Sequence[str] = (),
     ) -> None:
         """folder: of main.py --train. flags: of main.py --test, in place of what the agent was trained with."""
-        path = folder / "best.pt"
+        path = checkpoint_of(folder)
         saved = read_agent(path)
         argv = ["--test", "--checkpoint", str(path), "--graph", str(graph), "--output_dir", str(folder)]
         argv += ["--test_data", test_data, *(["--images_dir", images_dir] if images_dir else []), *flags]

@@ -77,7 +77,11 @@ def draw_graph(
             items = {kind: items[kind] + missed[kind] for kind in items}
             items["objects"] = sorted({*items["objects"], *hanging})
         lacking = names_without_font(drawn, items) if ending == ".png" else []
-        note = f"{counted(len(lacking), 'name')} without a font here: see .svg or .html" if lacking else ""
+        note = (
+            f"{counted(len(lacking), 'name')} without a font here; browsers find one for .svg and .html"
+            if lacking
+            else ""
+        )
         source, titles = scene_graph_dot(drawn, items, numbered=has_boxes(graph) or None, note=note)
         mine = [i for i in items["objects"] if i < len(graph["objects"])]
         photo = draw_boxes(image, graph, mine, photo_size) if image else None

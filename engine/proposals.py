@@ -15,7 +15,7 @@ from boxes import scaled_boxes
 from engine import distributed as ranks
 from engine.options import Options
 from engine.parts import Parts, open_detections
-from files.box_checks import CURE, BoxCheck, like, names_in
+from files.box_checks import CURE, PIXELS, BoxCheck, like, names_in
 from files.detections import AMBIGUITY_MARGIN, Detections, DetectionsFile, made_from
 from files.images import Header, find_image, image_header
 from files.io import InputError, file_digest
@@ -204,7 +204,7 @@ class PhotoBoxes(dict[str, Detections]):
             with contextlib.suppress(InputError):  # said when its turn comes
                 self._checked(check, photo, image_header(photo))
         if check.mostly_off():
-            raise InputError(f"{self.path}: {check.complaint()}")
+            raise InputError(f"{self.path}: {check.complaint(self._cure())}")
 
     def _checked(self, check: BoxCheck, photo: Path, header: Header) -> Detections:
         """The file's boxes of a photo that can be of it."""
@@ -212,6 +212,11 @@ class PhotoBoxes(dict[str, Detections]):
         found = self.file[key]
         turned, given = header.orientation >= 5, self.file.sizes.get(key)
         return found[check.look(photo.name, found.boxes, header.width, header.height, turned, given)]
+
+    def _cure(self) -> str:
+        """What to do about boxes that cannot be of their photos, in the words of the file's layout."""
+        sides = "[x, y, width, height]"
+        return f"give {sides} {PIXELS}" if self.file is not None and sides in self.file.convention else CURE
 
     def describe(self) -> str:
         """One line: where the boxes come from."""
@@ -228,7 +233,7 @@ class PhotoBoxes(dict[str, Detections]):
                 if photo.path in self.keys:
                     self[photo.key] = self._checked(self.check, photo.path, photo.header)
                     if self.check.whole:
-                        photo.problem = f"its boxes look {like(self.check.whole)}; {CURE}"
+                        photo.problem = f"its boxes look {like(self.check.whole)}; {self._cure()}"
                 elif photo.path in self.ambiguous:
                     photo.problem = _ambiguity(photo.path, self.ambiguous[photo.path])
                 else:
@@ -248,7 +253,7 @@ class PhotoBoxes(dict[str, Detections]):
 
     def remarks(self) -> list[str]:
         """What was wrong with boxes, a line each, once every photo was looked at."""
-        lines = [self.check.complaint(), self.check.past_complaint(), self.check.small_complaint()]
+        lines = [self.check.complaint(self._cure()), self.check.past_complaint(), self.check.small_complaint()]
         if self.under:
             lines.append(
                 f"{self.under} of {self.boxes} boxes score under --object_detection_threshold "

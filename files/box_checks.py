@@ -13,15 +13,21 @@ import numpy as np
 
 EDGE = 0.02  # of a side: so far past the edge lie boxes of detectors and annotators that are right
 LARGER = 1.1  # boxes that reach so many sides far are of a larger photo
-CURE = "give corners [x1, y1, x2, y2] in pixels of the photo as a viewer shows it"
+PIXELS = "in pixels of the photo as a viewer shows it"
+CURE = f"give corners [x1, y1, x2, y2] {PIXELS}"
 EXAMPLES = 3
 FEW_PHOTOS, FEW_BOXES = 5, 20  # of fewer it says nothing that no box comes near an edge
 BEFORE_EXIF = "of the photo before its EXIF orientation is applied"
 
 
 def from_0_to_1(boxes: np.ndarray) -> bool:
-    """Whether (n, 4) corners are shares of the photo's sides: all from 0 to 1, and not all whole numbers."""
-    return bool(len(boxes) and (boxes >= -EDGE).all() and (boxes <= 1 + EDGE).all() and (boxes % 1 != 0).any())
+    """Whether (n, 4) corners are shares of the photo's sides: all from 0 to 1, and not all whole numbers.
+
+    Also where they were made of shares [x, y, width, height] as if those were pixels: the far ones are 1 less then.
+    """
+    if not len(boxes) or not (boxes % 1 != 0).any():
+        return False
+    return any(((corners >= -EDGE) & (corners <= 1 + EDGE)).all() for corners in (boxes, np.add(boxes, (0, 0, 1, 1))))
 
 
 def reversed_corners(boxes: np.ndarray) -> np.ndarray:

@@ -117,7 +117,7 @@ class _Rows:
 
     def content(self, convention: str, numbered: bool = False) -> Content:
         if self.unscored:
-            convention += f"; {self.unscored} boxes without a score count as certain (score 1)"
+            convention += f"; boxes without a score ({self.unscored}) count as certain (score 1)"
         with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes infinite: refused later
             arrays = {
                 "boxes": np.asarray(self.boxes, dtype=np.float64).reshape(-1, 4).astype(np.float32),

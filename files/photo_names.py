@@ -16,21 +16,24 @@ def match_photos(
 
     A key is a photo's when their file names are equal (whatever form their accents have), or the key is the name
     without its ending. Of several photos of one name, a key belongs to the one whose folders agree with the key's
-    furthest from the end; where several agree equally the key is nobody's. numbered: keys are COCO's image numbers,
-    and 7 is also the photo 000000000007.jpg or COCO_val2014_000000000007.jpg.
+    furthest from the end, then to the one that it names most exactly; where several are equal the key is nobody's.
+    numbered: keys are COCO's image numbers, and 7 is also the photo 000000000007.jpg or
+    COCO_val2014_000000000007.jpg, as COCO's own are called; IMG_0007.jpg is a camera's.
     Returns {photo: key}, and for photos that are left out because a key could be several: {photo: all of these}.
     """
     by_name: defaultdict[str, list[tuple[str, tuple[str, ...]]]] = defaultdict(list)
     for key in keys:
         parts = _parts(key)
         by_name[parts[-1]].append((key, parts))
-    wanted: dict[Path, tuple[str, int]] = {}
+    wanted: dict[Path, tuple[str, tuple[int, int]]] = {}
     for photo in photos:
         parts = _parts(str(photo))
-        found = next((by_name[name] for name in _names(parts[-1], numbered) if name in by_name), [])
-        if found:
+        names = _names(parts[-1], numbered)
+        place = next((place for place, name in enumerate(names) if name in by_name), None)
+        if place is not None:
+            found = by_name[names[place]]
             key, agreeing = max(((key, _agreeing(parts, theirs)) for key, theirs in found), key=lambda pair: pair[1])
-            wanted[photo] = key, agreeing
+            wanted[photo] = key, (agreeing, -place)
     claims: defaultdict[str, list[Path]] = defaultdict(list)
     for photo, (key, _) in wanted.items():
         claims[key].append(photo)
@@ -54,9 +57,9 @@ def _names(name: str, numbered: bool) -> list[str]:
     """What a key may be called for a photo called `name`, the likeliest first."""
     stem = PurePosixPath(name).stem
     names = [name, stem]
-    digits = re.search(r"(\d+)$", stem)
-    if numbered and digits:
-        names.append(str(int(digits[1])))
+    number = re.fullmatch(r"(?:COCO_\w+_)?(\d+)", stem, re.ASCII)
+    if numbered and number:
+        names.append(str(int(number[1])))
     return names
 
 

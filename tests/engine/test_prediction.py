@@ -405,6 +405,7 @@ def test_photos_of_another_size_than_the_file_says_are_skipped_by_name(made, run
     assert written(run) == {"same.json"}
     said = capsys.readouterr().err
     assert "skipped: big.jpg: its boxes look like boxes of a photo of 160 x 120, as their file says" in said
+    assert "give [x, y, width, height] in pixels of the photo" in said
     assert "skipped: turned.jpg: its boxes look like boxes of the photo before its EXIF orientation" in said
     (tmp_path / "boxes.json").write_text(json.dumps({"images": images[::2], "annotations": [boxes[0], boxes[-1]]}))
     assert predict(made, run, tmp_path / "photos", detections=tmp_path / "boxes.json") == 2

@@ -31,6 +31,7 @@ def test_a_little_past_the_edge_is_what_detectors_do():
     ("boxes", "turned", "words"),
     [
         (GOOD / (320, 240, 320, 240), False, "from 0 to 1"),
+        (GOOD / (320, 240, 320, 240) - (0, 0, 1, 1), False, "from 0 to 1"),  # [x, y, width, height] read as pixels
         (GOOD * 10, False, "times as large"),
         (GOOD * 2, False, "of a photo 1.6 times as large"),
         (GOOD - (400, 0, 400, 0), False, "outside the photo"),

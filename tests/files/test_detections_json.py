@@ -57,7 +57,7 @@ def test_boxes_without_a_score_are_certain_and_counted(tmp_path):
     without = {key: value for key, value in BOX.items() if key != "score"}
     file = read(tmp_path, {"my.jpg": [without, BOX]})
     assert file["my.jpg"].scores.tolist() == [[1.0], [0.5]]
-    assert "1 boxes without a score" in file.convention
+    assert "boxes without a score (1)" in file.convention
 
 
 def test_a_word_beside_a_number_that_says_the_same(tmp_path):

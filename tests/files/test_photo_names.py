@@ -39,3 +39,14 @@ def test_numbers_of_coco():
     photos = ["/x/000000000139.jpg", "/x/COCO_val2014_000000000285.jpg", "/x/holiday.jpg"]
     assert matched(["139", "285"], photos, numbered=True)[0] == {photos[0]: "139", photos[1]: "285"}
     assert matched(["139", "285"], photos, numbered=False)[0] == {}
+
+
+def test_a_cameras_number_is_not_cocos():
+    photos = ["/x/IMG_0139.jpg", "/x/000000000139.jpg"]
+    assert matched(["139"], photos, numbered=True) == ({photos[1]: "139"}, [])
+    assert matched(["139"], photos[:1], numbered=True) == ({}, [])
+
+
+def test_of_two_photos_the_one_that_is_named_exactly():
+    photos = ["/x/000000000007.jpg", "/x/7.jpg"]
+    assert matched(["7"], photos, numbered=True) == ({photos[1]: "7"}, [])
