@@ -4,9 +4,9 @@
 
 Each RUN holds best.pt (or last.pt) of main.py --train and graph.pickle of create_graph.py; they differ in --seed alone.
 The members of all of them become the agent's, whose predicates are their mean; the network that chooses the next pair
-is the first run's. Entity vectors are turned, with the weights that see them, so that as few numbers as there are
-entities hold them; that changes nothing. Matrices are kept in 12 bits a number, all else as it is. Says how
-large the file is, and how much rounding changes the weights.
+is the first run's. Entity vectors are rotated, with the weights that see them, into at most as many dimensions as there
+are entities, which leaves every output the same up to float rounding. Matrices are kept in 12 bits a number, all else
+as it is. Says how large the file is, and how much rounding changes the weights.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def _with_short_vectors(network: dict[str, torch.Tensor]) -> dict[str, torch.Ten
         return network
     length = vectors.shape[1]
     values, basis = torch.linalg.svd(vectors.double(), full_matrices=False)[1:]
-    basis = basis[values > values[0] * 1e-6].T  # (length, rank)
+    rank = max(1, int((values > values[0] * 1e-6).sum()))
+    basis = basis[:rank].T  # (length, rank)
 
     def turned(weights: torch.Tensor, count: int) -> torch.Tensor:
         before, seen = weights.double().split([weights.shape[1] - count * length, count * length], dim=1)
@@ -86,6 +87,10 @@ def main(argv: list[str] | None = None) -> int:
             raise InputError(f"{run}: was trained on a different graph, or is another network; train with one command")
     merged = _with_short_vectors(_merged([saved["network"] for saved in agents]))
     target = arguments.output / "agent.pt"
+    if not all(torch.isfinite(tensor).all() for tensor in merged.values()):
+        raise InputError(
+            f"{arguments.run[0]}: its weights are not all finite; train again with a lower --learning_rate"
+        )
     network = {}
     for name, tensor in merged.items():
         is_matrix = tensor.ndim == 2 and name.startswith("members.")

@@ -7,10 +7,10 @@ For choosing how the pretrained agent is trained and when it may stop: no traini
 are those of annotated objects that COCO has a word for, made a detector's by scenes/simulated.py:
 
     good     as in training: a little off, some missed, some under a wrong name
-    poor     of 40 % there is nothing left beforehand, half of the others are boxed again under a wrong name
+    poor     40 % of the objects are dropped first, and half of the others are boxed again under a wrong name
     crowded  good, and up to all of four other images' objects beside them, of which nothing is annotated
 
-Recall is of all that is annotated, as on photographs: what COCO has no word for is missed. RUN: --output_dir of
+Recall counts every annotation, as on photographs: what COCO has no word for is missed. RUN: --output_dir of
 main.py --train, one a seed; --than: other runs, with which the first are compared, image by image.
 """
 
@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.tables import interval, share, table
 from benchmarks.trained import Run, checkpoint_of
 from engine.options import PRESETS
-from engine.parts import read_agent
+from engine.parts import make_agent, read_agent
 from engine.results import counts_of
 from engine.testing import steps_and_pairs
 from engine.walk import walk
@@ -45,18 +45,22 @@ LEAST = (1, 20, 50, 100, sys.maxsize)  # pairs before the agent may stop
 LIKE_PREDICT = 100  # of them what --predict takes
 LOST = 0.4  # of poor boxes
 CROWD = 4  # images whose objects come together
-MISNAMED = {"good": 0.3, "poor": 0.5, "crowded": 0.3}
+BEST = PRESETS["best"]
+MISNAMED = {"good": BEST["misnamed"], "poor": 0.5, "crowded": BEST["misnamed"]}
 
 
 class SimulatedPhotos(SceneSet):
-    """The scenes of a split with boxes of COCO's words, as a detector might give them: the same at every look."""
+    """The scenes of a split with boxes of COCO's words, as a detector might give them: the same at every look.
+
+    Raises InputError where the graph has none of these words.
+    """
 
     def __init__(self, scenes: SceneSet, kind: str, seed: int = 0) -> None:
         super().__init__(scenes.records, scenes.graph, options=scenes.options)
         known = map_classes(COCO_CATEGORIES, scenes.graph, [read_class_map(CLASS_MAP, strict=False)], stand_ins=False)
         self.words = np.unique(known.entities[known.entities >= 0])
         if not len(self.words):
-            raise InputError("the graph knows none of COCO's words; give one of VRD or Visual Genome")
+            raise InputError("--graph: has none of COCO's words; give one of VRD or Visual Genome")
         often = np.zeros(len(scenes.graph.entities))
         often[self.words] = scenes.graph.entity_counts()[self.words] ** RARER
         self.names, self.kind, self.seed = often / often.sum(), kind, seed
@@ -66,10 +70,10 @@ class SimulatedPhotos(SceneSet):
         instances = self._of_coco(index)
         if self.kind == "poor":
             instances = _rows(instances, rng.random(len(instances.boxes)) >= LOST)
-        best = PRESETS["best"]
-        instances = simulated(instances, rng, best["box_jitter"], best["seen_twice"])
+        instances = simulated(instances, rng, BEST["box_jitter"], BEST["seen_twice"])
         instances = detected(instances, rng, MISNAMED[self.kind], self.names)
-        for other in rng.integers(len(self), size=CROWD) if self.kind == "crowded" else ():
+        others = rng.integers(len(self), size=CROWD) if self.kind == "crowded" else np.zeros(0, dtype=np.int64)
+        for other in others[others != index]:
             instances = with_unannotated(instances, self._of_coco(int(other)), rng, 1.0)
         return instances
 
@@ -89,11 +93,11 @@ def found_by(runs: Sequence[Run], kind: str, least: int) -> tuple[Counts, float]
     """
     counts, looked, pairs = [], 0, 0
     for run in runs:
-        run.scenes = SimulatedPhotos(run.scenes, kind)
-        images = run.scenes.images
-        found = walk(run.agent(), run.scenes, run.rules, images, 64, maximum_choices=0, progress=kind, least=least)
-        counts.append(counts_of(found, run.scenes, images)[0]["relationship"])
-        looked, pairs = np.add((looked, pairs), steps_and_pairs(found, run.scenes))
+        photos = SimulatedPhotos(run.scenes, kind)
+        agent = make_agent(run.parts, run.network, photos)
+        found = walk(agent, photos, run.rules, photos.images, 64, maximum_choices=0, progress=kind, least=least)
+        counts.append(counts_of(found, photos, photos.images)[0]["relationship"])
+        looked, pairs = np.add((looked, pairs), steps_and_pairs(found, photos))
     return mean_counts(counts), looked / max(pairs, 1)
 
 

@@ -319,6 +319,17 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         )
     if options.use_memory and options.frontier != "best_first":
         raise InputError("--use_memory needs --frontier best_first; add it, or --no-use_memory")
+    simulated = options.frontier == "best_first" and options.image_embedding_model_type == "none"
+    if (
+        options.train
+        and "unannotated" in given
+        and options.unannotated
+        and (not simulated or options.train_detections or options.use_fastrcnn_proposals)
+    ):
+        raise InputError(
+            "--unannotated simulates detections on annotated boxes: it needs --frontier best_first and "
+            "--image_embedding_model_type none, and no detections to train on; add them, or leave it out"
+        )
     # shares of slots are whole numbers, so the memory may hold less than its capacity
     most = options.replay_buffer_capacity - MOST_SLOTS * options.batch_size
     if options.replay_buffer_minimum_number_samples > most:

@@ -67,21 +67,21 @@ def load_checkpoint(path: str | Path, needed: Mapping[str, type] | None = None) 
     return content
 
 
-LOW, GREATEST = ".low", ".greatest"  # beside a matrix of 12-bit numbers, of which it holds the upper eight
-RUN = 64  # numbers of a row in steps of one size: the shorter, the finer small ones, and the larger the file
+LOW, GREATEST = ".low", ".greatest"  # the parts beside a packed matrix, which itself holds the upper eight bits
+RUN = 128  # numbers of a row in steps of one size: the shorter, the finer small ones, and the larger the file
 STEPS = 2047  # of a run's greatest number
 
 
 def packed(name: str, matrix: Tensor) -> dict[str, Tensor]:
-    """A matrix in 12 bits a number, in steps of a 2047th of the greatest of its run: little more than a third.
+    """A float matrix (rows, columns) in 12 bits a number, in steps of a 2047th of the greatest of its run.
 
-    Three tensors: the upper eight bits (rows, columns) int8, the lower four of two neighbours in a byte, and the
-    greatest number of every RUN numbers of a row, in half precision.
+    name: the upper eight bits, int8 (rows, columns). name + LOW: the lower four of two neighbours in a byte, uint8
+    (rows, columns / 2, rounded up). name + GREATEST: float32 (rows, columns / RUN, rounded up).
     """
     rows, columns = matrix.shape
     runs = F.pad(matrix, (0, -columns % RUN)).reshape(rows, -1, RUN)
-    greatest = runs.abs().amax(dim=2).clamp(min=2**-24).half()
-    steps = (runs / greatest.float()[..., None] * STEPS).round().clamp(-STEPS, STEPS).to(torch.int16).flatten(1)
+    greatest = runs.abs().amax(dim=2)
+    steps = (runs / greatest.clamp(min=1e-30)[..., None] * STEPS).round().to(torch.int16).flatten(1)
     low = (steps & 15).to(torch.uint8).reshape(rows, -1, 2)
     low = (low[..., 0] | low[..., 1] << 4)[:, : -(-columns // 2)]
     return {name: (steps >> 4).to(torch.int8)[:, :columns].clone(), name + LOW: low.clone(), name + GREATEST: greatest}
@@ -89,20 +89,29 @@ def packed(name: str, matrix: Tensor) -> dict[str, Tensor]:
 
 def unpacked(tensors: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
     """The parameters of a network in which `packed` made some small. Raises InputError where parts do not fit."""
-    network = {name: value for name, value in tensors.items() if not name.endswith((LOW, GREATEST))}
-    for name in {name.removesuffix(LOW).removesuffix(GREATEST) for name in tensors.keys() - network.keys()}:
-        high, low, greatest = (network.get(name), tensors.get(name + LOW), tensors.get(name + GREATEST))
+    parts = {name: value for name, value in tensors.items() if str(name).endswith((LOW, GREATEST))}
+    network = {name: value for name, value in tensors.items() if name not in parts}
+    for name in sorted({name.removesuffix(LOW if name.endswith(LOW) else GREATEST) for name in parts}):
+        high, low, greatest = (network.get(name), parts.get(name + LOW), parts.get(name + GREATEST))
         if not (
-            all(isinstance(part, Tensor) for part in (high, low, greatest))
-            and (high.dtype, low.dtype, high.ndim) == (torch.int8, torch.uint8, 2)
+            all(isinstance(part, Tensor) and part.is_contiguous() for part in (high, low, greatest))
+            and (high.dtype, low.dtype, greatest.dtype) == (torch.int8, torch.uint8, torch.float32)
+            and high.ndim == 2
             and low.shape == (len(high), -(-high.shape[1] // 2))
             and greatest.shape == (len(high), -(-high.shape[1] // RUN))
         ):
             raise InputError(f"{path}: the parts of {name} do not fit each other; is the file damaged?")
-        columns = high.shape[1]
-        lower = torch.stack([low & 15, low >> 4], dim=2).flatten(1)[:, :columns]
-        steps = high.float() * 16 + lower.float()
-        network[name] = steps * (greatest.float() / STEPS).repeat_interleave(RUN, dim=1)[:, :columns]
+        columns, whole = high.shape[1], high.shape[1] // RUN * RUN
+        matrix = high.float().mul_(16)
+        matrix[:, ::2] += low & 15
+        matrix[:, 1::2] += (low >> 4)[:, : columns // 2]
+        step = greatest / STEPS
+        matrix[:, :whole].unflatten(1, (whole // RUN, RUN)).mul_(step[:, : whole // RUN, None])
+        matrix[:, whole:].mul_(step[:, whole // RUN :])
+        network[name] = matrix
+    old = next((name for name in network if str(name).endswith(".scale")), None)
+    if old is not None:
+        raise InputError(f"{path}: {old} is of another version of benchmarks/export_agent.py; export the agent again")
     return network
 
 

@@ -269,8 +269,8 @@ class LearningOptions:
     )
     unannotated: float = flag(
         0.0,
-        "up to this share of another image's objects are boxed too, in the same third of the walks: a detector finds "
-        "more than is annotated (not in the paper; best first, without pixels)",
+        "add up to this share of another image's objects, in a third of the walks: a detector finds more than is "
+        "annotated (not in the paper; best first, without pixels)",
         least=0,
         most=1,
         metavar="SHARE",

@@ -19,8 +19,9 @@ class SimulatedScenes(SceneSet):
     They are a little off, and some objects are boxed twice. In a third of the walks some objects are missed as well,
     some boxes have a wrong name, and some are of objects that nobody annotated. Nothing in the annotations says what an
     agent has to know of detections: that a second box on a thing says nothing new, that things are not always what they
-    are called, and that of most things in a crowd nothing is said. Scenes differ from epoch to epoch and depend on
-    nothing but the seed, the epoch and the image. Not for pixels: features are those of the annotated boxes.
+    are called, and that most objects of a crowded photo have no annotated relationship. Scenes differ from epoch to
+    epoch and depend on nothing but the seed, the epoch and the image. Not for pixels: features are those of the
+    annotated boxes.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class SimulatedScenes(SceneSet):
         """jitter: corners move by this share of the boxes' sides (standard deviation); twice: share boxed twice.
 
         In the walks that see a detector's boxes: misnamed: share that is boxed again under a wrong name; unannotated:
-        up to this share of another image's objects is there too, where they are in that one.
+        up to this share of another image's objects is added, at the coordinates that they have in that image.
         """
         self.__dict__.update(vars(scenes))
         self.jitter, self.twice, self.misnamed, self.seed = jitter, twice, misnamed, seed
@@ -49,8 +50,9 @@ class SimulatedScenes(SceneSet):
         if (self.misnamed or self.unannotated) and rng.random() < DETECTED:
             instances = detected(instances, rng, self.misnamed, self.names)
             if self.unannotated:
-                other = self.instances(int(rng.choice(self.images)))
-                instances = with_unannotated(instances, other, rng, self.unannotated)
+                other = int(rng.choice(self.images))
+                if other != index:  # its own objects are annotated
+                    instances = with_unannotated(instances, self.instances(other), rng, self.unannotated)
         return make_scene(self.records[index], instances, self.graph, self.options)
 
 
@@ -80,7 +82,10 @@ def detected(instances: Instances, rng: np.random.Generator, misnamed: float, na
 
 
 def with_unannotated(instances: Instances, other: Instances, rng: np.random.Generator, most: float) -> Instances:
-    """Instances, then up to the share `most` of another image's: how many is drawn anew for each scene."""
+    """Instances (n), then up to the share `most` of another image's (m): n to n + m. How many is drawn anew each time.
+
+    Each has the first of its categories, and the others a confidence between one half and one.
+    """
     rows = np.flatnonzero(rng.random(len(other.boxes)) < most * rng.random())
     confidences = 0.5 + 0.5 * rng.beta(*RIGHT, size=(len(rows), 1))
     return Instances(

@@ -7,7 +7,7 @@ import pytest
 from tiny_run import SMALL
 
 from benchmarks import export_agent
-from files.checkpoints import load_checkpoint
+from files.checkpoints import load_checkpoint, save_checkpoint
 from main import main
 
 pytestmark = pytest.mark.slow
@@ -69,3 +69,14 @@ def test_a_folder_without_a_training_is_refused(made, tmp_path, capsys):
     (tmp_path / "graph.pickle").write_bytes(made.graph.read_bytes())
     assert export_agent.main(["--run", str(tmp_path), "--output", str(tmp_path)]) == 2
     assert "train first" in capsys.readouterr().err
+
+
+def test_weights_that_are_not_finite_are_refused(trained, tmp_path, capsys):
+    folder, _ = trained
+    saved = load_checkpoint(folder / "run" / "best.pt")
+    saved["network"]["members.0.fusion.0.weight"][3, 4] = float("nan")
+    saved.pop("format")
+    save_checkpoint(tmp_path / "best.pt", saved)
+    (tmp_path / "graph.pickle").write_bytes((folder / "run" / "graph.pickle").read_bytes())
+    assert export_agent.main(["--run", str(tmp_path), "--output", str(tmp_path / "out")]) == 2
+    assert "not all finite" in capsys.readouterr().err

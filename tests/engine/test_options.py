@@ -28,6 +28,14 @@ ROOT = Path(__file__).resolve().parents[2]
 NEEDS = {
     "frontier": ["--use_box_geometry", "--use_pair_context"],
     "use_memory": ["--use_box_geometry", "--use_pair_context", "--frontier", "best_first"],
+    "unannotated": [
+        "--use_box_geometry",
+        "--use_pair_context",
+        "--frontier",
+        "best_first",
+        "--image_embedding_model_type",
+        "none",
+    ],
 }
 EVERY = [(kind, name, about) for kind in PARTS for name, about in flags_of(kind)]
 
@@ -156,6 +164,10 @@ def test_options_of_a_damaged_checkpoint_are_refused_in_one_line(change):
         ("--policy agent chance", "--policy must be one of agent, frequency, random"),
         ("--preset paper --use_memory", "--use_memory needs --frontier best_first"),
         ("--frontier breadth_first", "--no-use_memory"),
+        ("--unannotated 1", "--unannotated simulates detections"),
+        ("--unannotated 1 --preset paper --image_embedding_model_type none", "--unannotated simulates detections"),
+        ("--unannotated 1 --image_embedding_model_type none --train_detections a.json", "no detections to train on"),
+        ("--unannotated 1.5", "--unannotated must be at most 1"),
         ("--no-use_pair_context", "--frontier breadth_first --no-use_memory"),
     ],
 )

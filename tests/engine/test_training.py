@@ -77,9 +77,8 @@ def test_a_detectors_boxes_are_simulated_beside_annotated_ones_alone(made, tmp_p
         )
     )
     shares = []
-    for files in (made.files(tmp_path), made.files(tmp_path, train_detections=path)):
-        flags = ["--misnamed", "0.4", "--unannotated", "0.7"]
-        parts = make_parts(parse(["--train", *files, *SMALL, *flags]), torch.device("cpu"))
+    for files in ([*made.files(tmp_path), "--unannotated", "0.7"], made.files(tmp_path, train_detections=path)):
+        parts = make_parts(parse(["--train", *files, *SMALL, "--misnamed", "0.4"]), torch.device("cpu"))
         assert parts.model.knows_detected
         scenes = TrainingRun(parts).scenes
         shares.append((scenes.misnamed, scenes.unannotated))

@@ -141,3 +141,9 @@ def test_resuming_knows_how_many_boxes_there_may_be():
     scenes = with_others(1.0, misnamed=1.0)
     for scenes.epoch in range(5):
         assert all(len(scenes[i].boxes) <= scenes.most_boxes(i) for i in range(len(scenes)))
+
+
+def test_an_images_own_objects_are_not_what_nobody_annotated():
+    scenes = SimulatedScenes(scene_set(GRAPH, [RECORD]), 0.0, 0.0, 0.0, 0, unannotated=1.0)
+    for scenes.epoch in range(30):
+        assert len(scenes[0].boxes) == 2
