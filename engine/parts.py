@@ -39,6 +39,16 @@ PHOTO_DEFAULTS = {"object_detection_threshold": 0.05, "maximum_num_entities_per_
 DETECTOR_THRESHOLD = 0.3
 AGENT = {"options": dict, "description": dict, "network": dict}  # what a checkpoint needs for --test and --predict
 VECTOR_NORM = 4.0  # of given entity vectors: entries about as large as the state's other numbers
+# The flags that fields of `ModelOptions` follow from, where they are none themselves.
+FOLLOWS_FROM = {
+    "feature_dimension": "--image_embedding_model_type (numbers a box)",
+    "phrase_dimension": "--use_skip_thought (numbers a phrase)",
+    "entity_vector_dimension": "--entity_vectors (numbers a vector)",
+    "best_first": "--frontier (best first)",
+    "knows_detected": "--misnamed or --unannotated (more than 0)",
+    "candidate_future": "--discount_factor (more than 0)",
+    "remembered_predicates": "--use_memory (numbers)",
+}
 
 
 @dataclass
@@ -264,7 +274,11 @@ def check_description(parts: Parts, saved: dict[str, Any], path: str | Path) -> 
         )
     defaults = description(replace(parts, model=ModelOptions()))["model"]  # of options newer than the checkpoint
     theirs = defaults | saved["model"]
-    wrong = [f"{key} {theirs[key]}, here {value}" for key, value in mine["model"].items() if theirs[key] != value]
+    wrong = [
+        f"{FOLLOWS_FROM.get(key, f'--{key}')}: {theirs[key]}, here {value}"
+        for key, value in mine["model"].items()
+        if theirs[key] != value
+    ]
     if wrong:
         raise InputError(f"{path}: was trained with {'; '.join(wrong)}; give the same flags, or train again")
 

@@ -218,6 +218,12 @@ def test_a_graph_of_another_vocabulary(made, tmp_path, capsys):
         assert "--graph" in line
 
 
+def test_a_network_made_by_other_flags_is_told_by_these(made, tmp_path, capsys):
+    line = complaint(capsys, [*flags_for(made, "test", tmp_path / "out"), "--no-use_memory", "--dropout", "0.5"])
+    assert "--use_memory: True, here False; --dropout: 0.3, here 0.5" in line
+    assert re.search(r"--use_memory \(numbers\): \d+, here 0; give the same flags", line)
+
+
 @pytest.mark.parametrize("content", [{"format": "another"}, {"network": torch.zeros(2)}])
 def test_a_checkpoint_of_something_else(made, tmp_path, capsys, content):
     torch.save(content, tmp_path / "x.pt")
