@@ -1,14 +1,14 @@
 """What an agent finds in photos where a detector knows COCO's words alone, and when it may stop; without real photos.
 
     python benchmarks/simulated_photos.py --run RUN [RUN ...] --graph GRAPH --split VALIDATION_DATA
-        [--than RUN [RUN ...]]
+        [--than RUN [RUN ...]] [--crowd 4]
 
 For choosing how the pretrained agent is trained and when it may stop: no training image has real detections. The boxes
 are those of annotated objects that COCO has a word for, made a detector's by scenes/simulated.py:
 
     good     as in training: a little off, some missed, some under a wrong name
     poor     40 % of the objects are dropped first, and half of the others are boxed again under a wrong name
-    crowded  good, and up to all of four other images' objects beside them, of which nothing is annotated
+    crowded  good, and up to all objects of --crowd other images beside them, of which nothing is annotated
 
 Recall counts every annotation, as on photographs: what COCO has no word for is missed. RUN: --output_dir of
 main.py --train, one a seed; --than: other runs, with which the first are compared, image by image.
@@ -44,7 +44,6 @@ KINDS = ("good", "poor", "crowded")
 LEAST = (1, 20, 50, 100, sys.maxsize)  # pairs before the agent may stop
 LIKE_PREDICT = 100  # of them what --predict takes
 LOST = 0.4  # of poor boxes
-CROWD = 4  # images whose objects come together
 BEST = PRESETS["best"]
 MISNAMED = {"good": BEST["misnamed"], "poor": 0.5, "crowded": BEST["misnamed"]}
 
@@ -55,7 +54,7 @@ class SimulatedPhotos(SceneSet):
     Raises InputError where the graph has none of these words.
     """
 
-    def __init__(self, scenes: SceneSet, kind: str, seed: int = 0) -> None:
+    def __init__(self, scenes: SceneSet, kind: str, crowd: int = 4, seed: int = 0) -> None:
         super().__init__(scenes.records, scenes.graph, options=scenes.options)
         known = map_classes(COCO_CATEGORIES, scenes.graph, [read_class_map(CLASS_MAP, strict=False)], stand_ins=False)
         self.words = np.unique(known.entities[known.entities >= 0])
@@ -64,6 +63,7 @@ class SimulatedPhotos(SceneSet):
         often = np.zeros(len(scenes.graph.entities))
         often[self.words] = scenes.graph.entity_counts()[self.words] ** RARER
         self.names, self.kind, self.seed = often / often.sum(), kind, seed
+        self.crowd = crowd if kind == "crowded" else 0
 
     def instances(self, index: int) -> Instances:
         rng = np.random.default_rng([self.seed, index])
@@ -72,7 +72,7 @@ class SimulatedPhotos(SceneSet):
             instances = _rows(instances, rng.random(len(instances.boxes)) >= LOST)
         instances = simulated(instances, rng, BEST["box_jitter"], BEST["seen_twice"])
         instances = detected(instances, rng, MISNAMED[self.kind], self.names)
-        others = rng.integers(len(self), size=CROWD) if self.kind == "crowded" else np.zeros(0, dtype=np.int64)
+        others = rng.integers(len(self), size=self.crowd)
         for other in others[others != index]:
             instances = with_unannotated(instances, self._of_coco(int(other)), rng, 1.0)
         return instances
@@ -86,14 +86,14 @@ def _rows(instances: Instances, which: np.ndarray) -> Instances:
     return Instances(instances.boxes[which], instances.candidates[which], instances.candidate_scores[which])
 
 
-def found_by(runs: Sequence[Run], kind: str, least: int) -> tuple[Counts, float]:
+def found_by(runs: Sequence[Run], kind: str, least: int, crowd: int) -> tuple[Counts, float]:
     """Relationships that the agents find when each looks at `least` pairs before it may stop, and the share of pairs.
 
     Means of the runs.
     """
     counts, looked, pairs = [], 0, 0
     for run in runs:
-        photos = SimulatedPhotos(run.scenes, kind)
+        photos = SimulatedPhotos(run.scenes, kind, crowd)
         agent = make_agent(run.parts, run.network, photos)
         found = walk(agent, photos, run.rules, photos.images, 64, maximum_choices=0, progress=kind, least=least)
         counts.append(counts_of(found, photos, photos.images)[0]["relationship"])
@@ -118,20 +118,24 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--than", type=Path, nargs="+", default=[], help="runs to compare with, one a seed")
     parser.add_argument("--graph", required=True, help="the graph that they were trained with")
     parser.add_argument("--split", required=True, help="annotated images that they were not trained on")
+    parser.add_argument("--crowd", type=int, default=4, help="images whose objects stand beside an image's own")
     arguments = parser.parse_args(argv)
+    if arguments.crowd < 0:
+        parser.error("--crowd must be at least 0")
+    crowd = arguments.crowd
     runs, others = (
         [_run(folder, arguments.graph, arguments.split) for folder in folders]
         for folders in (arguments.run, arguments.than)
     )
     rows = [["boxes", "R@50 / R@100", "other runs", "less", "mean recall", "other runs", "less"]]
     stops = [["pairs before it may stop", *(f"{kind}: R@50 / R@100, pairs" for kind in KINDS)]]
-    found = {(kind, least): found_by(runs, kind, least) for kind in KINDS for least in LEAST}
+    found = {(kind, least): found_by(runs, kind, least, crowd) for kind in KINDS for least in LEAST}
     for least in LEAST:
         cells = [f"{share(found[kind, least][0])}, {found[kind, least][1]:.0%}" for kind in KINDS]
         stops.append(["all" if least == sys.maxsize else str(least), *cells])
     print(table(f"When it may stop, means of {len(runs)} runs:", stops))
     for kind in KINDS if others else ():
-        one, other = found[kind, LIKE_PREDICT][0], found_by(others, kind, LIKE_PREDICT)[0]
+        one, other = found[kind, LIKE_PREDICT][0], found_by(others, kind, LIKE_PREDICT, crowd)[0]
         cells = [(share(one, m), share(other, m), interval(one, other, m)) for m in ("recall", "mean_recall")]
         rows.append([kind, *cells[0], *cells[1]])
     if others:
